@@ -1,0 +1,164 @@
+"""Facts: what happened, named `room.subject.past_tense`, published in the transaction of the change itself.
+
+Every event is a frozen dataclass of JSON values with a class-level `name`. Frequent facts (allowed requests,
+refused floods) are summarised per second before they are published: an attacker must not be able to fill the disk.
+`docs/reference/events.md` is generated from this file.
+"""
+
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar
+
+from doorward.hall.ids import new_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A fact. `event_id` makes its handling idempotent; `at` is Unix seconds."""
+
+    name: ClassVar[str] = ""
+
+    at: float
+    event_id: str = field(default_factory=lambda: new_id("evt"))
+
+    def values(self) -> dict[str, object]:
+        """The fact as JSON values, without its name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostureTightened(Event):
+    """The door was made stricter for a cohort (or, last, for everybody), with a reason and an expiry."""
+
+    name = "gate.posture.tightened"
+
+    version: int
+    cohort: str  # canonical cohort key, `*` for everybody
+    from_level: str
+    to_level: str
+    reason: str
+    evidence: dict[str, str]
+    expires_at: float
+    set_by: str  # `detector`, an account id, `playbook:<name>` or `drill:<id>`
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostureReopened(Event):
+    """The door was made less strict for a cohort: by expiry, by evidence or by hand."""
+
+    name = "gate.posture.reopened"
+
+    version: int
+    cohort: str
+    from_level: str
+    to_level: str
+    reason: str
+    evidence: dict[str, str]
+    set_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrivalsSummarised(Event):
+    """What the gate did in one second, as counts per attempt, action and reason code."""
+
+    name = "gate.arrivals.summarised"
+
+    second: int
+    counts: dict[str, int]  # `signup/probation/cohort.convicted` -> number
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceTaken(Event):
+    """Somebody took a place on the wait-list."""
+
+    name = "gate.place.taken"
+
+    place_id: str
+    cohort: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceInvited(Event):
+    """Somebody on the wait-list was invited in."""
+
+    name = "gate.place.invited"
+
+    place_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountCreated(Event):
+    """A person's account came to be, in a lane."""
+
+    name = "accounts.account.created"
+
+    account_id: str
+    lane: str
+    attempt_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneChanged(Event):
+    """An account moved to another lane (promoted out of probation, or put on it)."""
+
+    name = "accounts.lane.changed"
+
+    account_id: str
+    from_lane: str
+    to_lane: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStarted(Event):
+    """Somebody logged in."""
+
+    name = "accounts.session.started"
+
+    account_id: str
+    session_id: str
+    known_device: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRevoked(Event):
+    """A session ended before its time."""
+
+    name = "accounts.session.revoked"
+
+    account_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyCreated(Event):
+    """An API key was made."""
+
+    name = "accounts.key.created"
+
+    account_id: str
+    key_id: str
+    scopes: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyRevoked(Event):
+    """An API key was revoked."""
+
+    name = "accounts.key.revoked"
+
+    account_id: str
+    key_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpstreamHealthChanged(Event):
+    """The AI service behind the door went away or came back."""
+
+    name = "upstream.health.changed"
+
+    upstream: str
+    healthy: bool
+    reason: str
+
+
+EVENT_TYPES: dict[str, type[Event]] = {kind.name: kind for kind in Event.__subclasses__()}
