@@ -66,11 +66,14 @@ messages: $(TESTING)
 
 COMPILE = $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+TEST_GROUP = import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["test"], sep="\n")
 lock: $(LOCKING)
+	@mkdir -p build
+	@$(BIN)/python -c '$(TEST_GROUP)' > build/test.in
 	$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --output-file requirements/build.txt requirements/build.in
-	$(COMPILE) --output-file requirements/test.txt --extra cluster --group test \
-		--constraint requirements/runtime.txt --constraint requirements/build.txt pyproject.toml requirements/build.in
+	$(COMPILE) --output-file requirements/test.txt --extra cluster --constraint requirements/runtime.txt \
+		--constraint requirements/build.txt pyproject.toml requirements/build.in build/test.in
 	@git --no-pager diff --stat -- requirements
 
 clean:
