@@ -16,9 +16,9 @@ from pathlib import Path
 import click
 import msgspec
 import typer.main
+from doorward.cli import app
 
 import doorward
-from doorward.cli import app
 from doorward.config.settings import Config
 from doorward.hall import events
 from doorward.hall.errors import DoorwardError

@@ -29,7 +29,7 @@ def test_each_package_has_its_reason(runtime, root):
     rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \|$", text, re.MULTILINE))
     assert sorted(set(runtime) - set(rows)) == []
     assert sorted(set(rows) - set(runtime)) == []
-    assert [name for name, reason in rows.items() if len(reason) < 20] == []
+    assert [name for name, reason in rows.items() if len(reason) < 15] == []
 
 
 @pytest.mark.parametrize("name", ["runtime", "build", "test"])

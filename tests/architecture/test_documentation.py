@@ -6,13 +6,15 @@ from types import ModuleType
 
 import msgspec
 import pytest
+
 from doorward.config.settings import Config
 
 
 @pytest.fixture(scope="module")
 def reference(root) -> ModuleType:
     spec = importlib.util.spec_from_file_location("reference", root / "docs" / "reference" / "generate.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -99,13 +101,17 @@ def test_every_command_has_an_example_and_a_json_twin(reference):
     assert found == []
 
 
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
 def test_links_between_pages_lead_somewhere(root):
-    broken = []
-    for page in [*root.glob("*.md"), *(root / "docs").rglob("*.md"), *(root / "requirements").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
-            if "://" not in target and not target.startswith("mailto:") and not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(root)} -> {target}")
-    assert broken == []
+    pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md"), *(root / "requirements").glob("*.md")]
+    links = [(page, target) for page in pages for target in LINK.findall(page.read_text())]
+    assert [
+        f"{page.relative_to(root)} -> {target}"
+        for page, target in links
+        if not target.startswith(("https://", "http://", "mailto:")) and not (page.parent / target).exists()
+    ] == []
 
 
 def test_every_page_is_linked(root):
@@ -114,7 +120,7 @@ def test_every_page_is_linked(root):
     linked = {
         (page.parent / target).resolve()
         for page in pages
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+        for target in LINK.findall(page.read_text())
         if "://" not in target
     }
     apart = {root / name for name in ("README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md")}
