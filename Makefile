@@ -73,7 +73,7 @@ lock: $(LOCKING)
 	$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --output-file requirements/build.txt requirements/build.in
 	$(COMPILE) --output-file requirements/test.txt --extra cluster --constraint requirements/runtime.txt \
-		--constraint requirements/build.txt pyproject.toml requirements/build.in build/test.in
+		--constraint requirements/build.txt pyproject.toml requirements/build.in requirements/test.in build/test.in
 	@git --no-pager diff --stat -- requirements
 
 clean:
