@@ -1,0 +1,209 @@
+"""Mistakes that show only when settings are seen together, or when a text is read as what it stands for.
+
+Each check is a pure function of the configuration and yields findings that name the settings they rest on; the loader
+drops a finding whose settings are no good anyway, so that one mistake is not reported twice.
+"""
+
+import ipaddress
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import parseaddr
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from doorward.config.fields import Name
+from doorward.config.mistakes import Gravity
+from doorward.config.settings import Config
+from doorward.upstream.simulator.faults import parse_fault
+
+DATABASES: Final = ("sqlite", "postgresql", "postgresql+psycopg")
+COUNTERS: Final = ("memory", "redis", "rediss", "valkey", "valkeys")
+WIDEST_TRUSTED: Final = {4: 8, 6: 16}  # a prefix shorter than this is the internet, not somebody's proxies
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that does not fit; the first name is the setting to change."""
+
+    names: tuple[Name, ...]
+    problem: str
+    suggestion: str = ""
+    gravity: Gravity = Gravity.ERROR
+
+
+Check = Callable[[Config], Iterator[Finding]]
+
+
+def findings(config: Config) -> list[Finding]:
+    """What every check finds."""
+    return [finding for check in CHECKS for finding in check(config)]
+
+
+def _public_url(config: Config) -> Iterator[Finding]:
+    name = (("server", "public_url"),)
+    url = config.server.public_url
+    parts = _url(url)
+    if not url:
+        if not _is_loopback(config.server.host):
+            advice = "set it to the address that people type, e.g. `https://ai.example.com`"
+            problem = f"is empty: links in mails will point to {config.public_url}"
+            yield Finding((*name, ("server", "host")), problem, advice, Gravity.WARNING)
+    elif parts is None or parts.scheme not in {"http", "https"}:
+        yield Finding(name, "is no web address", "write it as `https://ai.example.com`")
+    elif parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username is not None:
+        yield Finding(name, "must be an origin only: scheme, host and port", f"`{parts.scheme}://{_host_port(parts)}`")
+    elif parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        problem = "is http: cookies cannot be marked Secure and everybody on the way can read them"
+        yield Finding(name, problem, "put TLS in front and use https", Gravity.WARNING)
+
+
+def _trusted_proxies(config: Config) -> Iterator[Finding]:
+    name = (("server", "trusted_proxies"),)
+    for position, text in enumerate(config.server.trusted_proxies, 1):
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError:
+            yield Finding(name, f"entry {position} is no network", _network_advice(text))
+            continue
+        if network.prefixlen < WIDEST_TRUSTED[network.version]:
+            problem = f"entry {position} ({network}) lets nearly anybody pretend to come from any address"
+            yield Finding(name, problem, "name only the addresses of your own proxies", Gravity.WARNING)
+
+
+def _network_advice(text: str) -> str:
+    try:
+        return f"did you mean `{ipaddress.ip_network(text, strict=False)}`?"
+    except ValueError:
+        return "write networks as `10.0.0.0/8` or `2001:db8::/32`"
+
+
+def _database(config: Config) -> Iterator[Finding]:
+    name: Name = ("stores", "database")
+    url = config.stores.database
+    scheme = url.partition("://")[0]
+    if url and ("://" not in url or scheme not in DATABASES):
+        yield Finding(
+            (name,), "is no database that Doorward knows", "`sqlite:///path` or `postgresql://user@host/name`"
+        )
+    elif scheme == "sqlite" and not url.startswith("sqlite:///"):
+        yield Finding((name,), "has two slashes where SQLite's addresses have three", "`sqlite:///path/to/doorward.db`")
+    elif scheme in {"", "sqlite"} and config.server.role != "all":
+        problem = "is SQLite, which one machine has to itself, while `server.role` splits the work"
+        yield Finding((name, ("server", "role")), problem, 'use postgresql://… or `role = "all"`', Gravity.WARNING)
+
+
+def _counters(config: Config) -> Iterator[Finding]:
+    name: Name = ("stores", "counters")
+    url = config.stores.counters
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in COUNTERS:
+        yield Finding((name,), "are no counters that Doorward knows", "`memory://` or `valkey://host:6379/0`")
+    elif scheme == "memory" and config.stores.database.startswith("postgresql"):
+        problem = "are in memory while the database is shared: processes do not see each other's spent proofs and rates"
+        advice = "use valkey://… as soon as a second process runs"
+        yield Finding((name, ("stores", "database")), problem, advice, Gravity.WARNING)
+
+
+def _mail(config: Config) -> Iterator[Finding]:
+    url, name = config.mail.smtp_url, ("mail", "smtp_url")
+    parts = _url(url)
+    if url and (parts is None or parts.scheme not in {"smtp", "smtps"}):
+        yield Finding((name,), "is no mail server's address", "`smtp://user:password@mail.example.com:587`")
+    elif not url and not _is_loopback(_url_host(config.public_url)):
+        problem = "is empty: letters stay in the local sink, so nobody outside can confirm an address"
+        names = (name, ("server", "public_url"), ("server", "host"))
+        yield Finding(names, problem, "name your mail server", Gravity.WARNING)
+    address = parseaddr(config.mail.sender)[1]
+    if not all(address.rpartition("@")[::2]) or any(letter in config.mail.sender for letter in "\r\n"):
+        yield Finding((("mail", "sender"),), "holds no mail address", "`Doorward <doorward@example.com>`")
+
+
+def _upstream(config: Config) -> Iterator[Finding]:
+    name: Name = ("upstream", "url")
+    url = config.upstream.url
+    parts = _url(url)
+    if not url:
+        return
+    if parts is None or parts.scheme not in {"http", "https"} or parts.query or parts.fragment:
+        yield Finding((name,), "is no address of an AI service", "`http://127.0.0.1:8000/v1`")
+    elif parts.username is not None:
+        yield Finding((name,), "holds a user or password", "use `upstream.api_key`")
+    elif _is_own(config, parts):
+        names = (name, ("server", "host"), ("server", "port"))
+        yield Finding(names, "is Doorward's own address, so requests would go in circles", "name the AI service's")
+    elif parts.scheme == "http" and config.upstream.api_key and not _is_loopback(parts.hostname or ""):
+        problem = "is http to another machine: everybody on the way can read the API key"
+        yield Finding((name, ("upstream", "api_key")), problem, "use https", Gravity.WARNING)
+
+
+def _api_key(config: Config) -> Iterator[Finding]:
+    key = config.upstream.api_key
+    if any(not 33 <= ord(letter) <= 126 for letter in key):
+        yield Finding((("upstream", "api_key"),), "holds characters that cannot stand in a header")
+
+
+def _allowance(config: Config) -> Iterator[Finding]:
+    settings = config.upstream
+    if 0 < settings.probation_tokens_per_day < settings.reserved_tokens_per_request:
+        names: tuple[Name, ...] = (
+            ("upstream", "probation_tokens_per_day"),
+            ("upstream", "reserved_tokens_per_request"),
+        )
+        yield Finding(names, "is less than one request reserves", "raise it, or lower `reserved_tokens_per_request`")
+
+
+def _faults(config: Config) -> Iterator[Finding]:
+    for text in config.upstream.simulator_faults:
+        try:
+            parse_fault(text)
+        except ValueError as error:
+            yield Finding((("upstream", "simulator_faults"),), str(error), "e.g. `error:0.05` or `stall:0.1@30-60`")
+
+
+def _contact(config: Config) -> Iterator[Finding]:
+    contact = config.server.security_contact
+    if contact and not (contact.startswith(("mailto:", "https://", "tel:")) and contact.isprintable()):
+        advice = f"did you mean `mailto:{contact}`?" if "@" in contact and contact.isprintable() else "RFC 9116"
+        yield Finding((("server", "security_contact"),), "must begin with `mailto:`, `https://` or `tel:`", advice)
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    _public_url, _trusted_proxies, _database, _counters, _mail, _upstream, _api_key, _allowance, _faults, _contact,
+)  # fmt: skip
+
+
+def _url(text: str) -> SplitResult | None:
+    """The parts of an address with a host and, if any, a possible port."""
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return None
+    try:
+        parts = urlsplit(text)
+        is_possible = parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return None
+    return parts if is_possible else None
+
+
+def _url_host(text: str) -> str:
+    parts = _url(text)
+    return (parts.hostname if parts else None) or ""
+
+
+def _host_port(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port}" if parts.port else host
+
+
+def _is_own(config: Config, parts: SplitResult) -> bool:
+    """Whether an address is where this server itself listens."""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    same_host = parts.hostname == config.server.host or _is_loopback(parts.hostname or "")
+    return port == config.server.port != 0 and same_host and parts.scheme == "http"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
