@@ -136,6 +136,45 @@ class Load:
                 connection.transport.close()
 
 
+async def saturate(host: str, port: int, requests: Iterator[bytes], connections: int, seconds: float) -> Answers:
+    """Closed loop: on each connection the next request follows the answer, for so long or until there are no more."""
+    answers, loop = Answers(), asyncio.get_running_loop()
+    end = time.perf_counter() + seconds
+    pool: list[_Connection] = []
+    finished = asyncio.Event()
+    working = connections
+
+    def ask(connection: _Connection) -> None:
+        nonlocal working
+        request, sent = next(requests, None), time.perf_counter()
+        if request is None or sent >= end:
+            working -= 1
+            if not working:
+                finished.set()
+            return
+
+        def done(status: int) -> None:
+            now = time.perf_counter()
+            if status and now <= end:
+                answers.add(status, now - sent)
+            elif not status:
+                answers.unanswered += 1
+            loop.call_soon(ask, connection)
+
+        connection.send(request, done)
+
+    for _ in range(connections):
+        _, connection = await loop.create_connection(lambda: _Connection(deque()), host, port)
+        pool.append(connection)
+    for connection in pool:
+        ask(connection)
+    await asyncio.wait_for(finished.wait(), seconds + PATIENCE_SECONDS)
+    for connection in pool:
+        if connection.transport:
+            connection.transport.close()
+    return answers
+
+
 def request(method: str, target: str, headers: dict[str, str], body: bytes = b"") -> bytes:
     """One HTTP/1.1 request as bytes."""
     lines = [f"{method} {target} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
