@@ -198,6 +198,7 @@ class Client:
             lines.append("Cookie: " + "; ".join(f"{name}={value}" for name, value in actor.jar.items()))
         if call.method == "POST":
             lines.append(f"Content-Length: {len(call.body)}")
+            lines.append("Sec-Fetch-Site: same-origin")  # as a browser says on the site's own pages
         if call.content_type:
             lines.append(f"Content-Type: {call.content_type}")
         if call.content_type == _JSON:

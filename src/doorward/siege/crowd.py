@@ -58,12 +58,13 @@ class Newcomer:
 
 @dataclass(slots=True)
 class Crowd:
-    """Draws newcomers; the same seed draws the same crowd."""
+    """Draws newcomers. The same `rng` draws the same crowd, except for the names, which `name_rng` draws."""
 
     scenario: Scenario
     margins: Margins
     rng: random.Random
-    _used: set[str] = field(default_factory=set)
+    name_rng: random.Random
+    used: set[str] = field(default_factory=set)
 
     def person(self) -> Newcomer:
         """A person."""
@@ -94,7 +95,8 @@ class Crowd:
         if net is None:
             raise ValueError("the scenario has no botnet")
         actor = Actor(rng.choice(self.margins.bot_addresses), pick(rng, net.clients), pick(rng, net.languages))
-        local = "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=8)) + f"{rng.randrange(1000):03d}"
+        letters = "".join(self.name_rng.choices("abcdefghijklmnopqrstuvwxyz", k=8))
+        local = f"{letters}{self.name_rng.randrange(1000):03d}"
         return Newcomer(
             actor=actor,
             email=f"{self._unique(local)}@{self._domain(net.mail_domains)}",
@@ -118,26 +120,27 @@ class Crowd:
         return "-".join(words) + f"-{self.rng.randrange(10_000):04d}"
 
     def _human_name(self) -> str:
-        rng = self.rng
-        first, last = rng.choice(_FIRST), rng.choice(_LAST)
-        number = rng.choice(
-            ("", "", f"{rng.randrange(60, 100)}", f"{rng.randrange(10)}", f"{rng.randrange(1970, 2010)}")
+        rng = self.name_rng
+        first, last, nick = rng.choice(_FIRST), rng.choice(_LAST), rng.choice(_NICKS)
+        initial = rng.choice("abcdefghijklmnopqrstuvwxyz")
+        year, digits = str(rng.randrange(1960, 2010)), str(rng.randrange(10, 1000))
+        shapes = (
+            f"{first}.{initial}.{last}",
+            f"{first}.{last}{digits[:2]}",
+            f"{first}{last}{year}",
+            f"{first[0]}{initial}{last}",
+            f"{first}{initial}{last}{digits}",
+            f"{nick}{rng.choice(_NICKS)}{digits}",
+            f"{first}_{nick}",
+            f"{last}.{first}.{initial}",
+            f"{nick}.{last}{year[2:]}",
         )
-        shape = rng.random()
-        if shape < 0.4:
-            return f"{first}.{last}{number}"
-        if shape < 0.6:
-            return f"{first}{last}{number}"
-        if shape < 0.75:
-            return f"{first[0]}{last}{number}"
-        if shape < 0.9:
-            return f"{rng.choice(_NICKS)}{rng.choice(_NICKS)}{number}"
-        return f"{first}_{rng.choice(_NICKS)}{number}"
+        return rng.choice(shapes)
 
     def _unique(self, local: str) -> str:
-        while local in self._used:
-            local += str(self.rng.randrange(10))
-        self._used.add(local)
+        while local in self.used:
+            local += str(self.name_rng.randrange(10))
+        self.used.add(local)
         return local
 
     def _domain(self, domains: Sequence[Weighted]) -> str:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
+
+import msgspec
 
 
 @dataclass(slots=True)
@@ -16,6 +19,14 @@ class Form:
     def filled(self, **values: str) -> dict[str, str]:
         """The fields in the order of the page, with `values` filled in; those the page lacks come last."""
         return self.fields | values
+
+    def challenge(self) -> dict[str, Any]:
+        """The challenge in `data-challenge`; empty where there is none that can be read."""
+        try:
+            value = msgspec.json.decode(self.data.get("challenge", "").encode())
+        except msgspec.DecodeError:
+            return {}
+        return value if isinstance(value, dict) else {}
 
 
 class _Reader(HTMLParser):

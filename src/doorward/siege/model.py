@@ -1,5 +1,6 @@
 """What a siege writes down: records of what happened to whom, in seconds since the siege began."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -105,7 +106,7 @@ class RunRecord:
     logins: list[LoginRecord] = field(default_factory=list)
     posture: list[PostureChange] = field(default_factory=list)
     lags: list[LagRecord] = field(default_factory=list)
-    floods: dict[str, int] = field(default_factory=dict)  # `<kind>/<what came back>` -> how often
+    tallies: Counter[str] = field(default_factory=Counter)  # `<kind>/<what came back>` -> how often
     data_sources: tuple[str, ...] = ()  # where shapes and addresses were drawn from
 
     def span(self, phase: Phase) -> Span | None:

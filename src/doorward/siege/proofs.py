@@ -63,8 +63,13 @@ class SolverPool:
         finally:
             self._waiting -= 1
         work = asyncio.ensure_future(self._ask(process, challenge))
-        work.add_done_callback(lambda _: self._idle.put_nowait(process))  # also when the caller went away meanwhile
+        work.add_done_callback(lambda done: self._release(process, done))  # also when the caller has gone away
         return await asyncio.shield(work)
+
+    def _release(self, process: Process, done: "asyncio.Future[tuple[int, str]]") -> None:
+        if not done.cancelled():
+            done.exception()  # looked at here, for the caller may have gone away
+        self._idle.put_nowait(process)
 
     async def _ask(self, process: Process, challenge: dict[str, Any]) -> tuple[int, str]:
         if process.stdin is None or process.stdout is None or process.returncode is not None:

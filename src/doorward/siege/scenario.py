@@ -203,8 +203,6 @@ def _contradictions(scenario: Scenario) -> list[str]:
         mistakes.append("`phases.attack`: attackers but no time for them")
     if scenario.stuffing is not None and scenario.existing.owners == 0:
         mistakes.append("`existing.owners`: stuffing needs owners with passwords")
-    if scenario.flood is not None and scenario.flood.stolen_keys > scenario.existing.users:
-        mistakes.append("`flood.stolen_keys`: more keys than existing users")
     domains = [w.text for w in scenario.people.mail_domains]
     domains += [w.text for w in scenario.botnet.mail_domains] if scenario.botnet else []
     if any(not domain.endswith((".example", ".test", ".invalid")) for domain in domains):

@@ -44,6 +44,12 @@ class Answer:
     total_seconds: float = 0.0
     pieces: int = 0  # how many pieces of body were read
 
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds of Retry-After (RFC 9110, 10.2.3); the form with a date counts as none."""
+        text = self.headers.get("retry-after", "")
+        return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None
+
 
 class Connection(asyncio.Protocol):
     """A keep-alive connection; `exchange` may be called again once it has returned."""
