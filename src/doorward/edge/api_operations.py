@@ -1,0 +1,132 @@
+"""Operations of the JSON API: method, address, words, shapes. A test holds this list against the router."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation. `answers`: status -> name of a shape ("" for none). `caller`: anybody, member or admin."""
+
+    method: str
+    path: str
+    summary: str
+    tag: str
+    caller: str = "anybody"
+    body: str = ""
+    answers: dict[int, str] = field(default_factory=dict)
+    query: tuple[tuple[str, str], ...] = ()
+
+
+SIGNUP: Final = "Sign-up"
+LOGIN: Final = "Log-in"
+ACCOUNT: Final = "Account"
+ADMIN: Final = "Administration"
+STATE: Final = "State of the service"
+
+STATUS_WORDS: Final = {
+    200: "Done.",
+    201: "Made.",
+    202: "Taken; there is a next step.",
+    204: "Done; nothing to say.",
+    403: "Refused, with the reason.",
+    428: "The price has changed: solve the challenge in `offer` and send again.",
+    503: "Away for the moment.",
+}
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    Operation(
+        "POST",
+        "/api/v1/signup/offer",
+        "Ask for a ticket and a challenge",
+        SIGNUP,
+        body="OfferRequest",
+        answers={200: "Offer"},
+    ),
+    Operation(
+        "POST",
+        "/api/v1/signup",
+        "Sign up with the solved challenge",
+        SIGNUP,
+        body="Signup",
+        answers={202: "SignupTaken", 428: "Problem", 403: "Problem"},
+    ),
+    Operation(
+        "POST",
+        "/api/v1/signup/confirm",
+        "Confirm with the code from the mail",
+        SIGNUP,
+        body="Confirmation",
+        answers={201: "NewAccount"},
+    ),
+    Operation("GET", "/api/v1/waitlist/{token}", "Look up a place in line", SIGNUP, answers={200: "Place"}),
+    Operation(
+        "POST",
+        "/api/v1/login/offer",
+        "Ask for a ticket and a challenge",
+        LOGIN,
+        body="OfferRequest",
+        answers={200: "Offer"},
+    ),
+    Operation(
+        "POST",
+        "/api/v1/login",
+        "Log in with a password or ask for a mail code",
+        LOGIN,
+        body="Login",
+        answers={200: "Session", 202: "Pending", 428: "Problem"},
+    ),
+    Operation(
+        "POST",
+        "/api/v1/login/confirm",
+        "Log in with the code from the mail",
+        LOGIN,
+        body="Confirmation",
+        answers={200: "Session"},
+    ),
+    Operation("POST", "/api/v1/logout", "End this session", LOGIN, "member", answers={204: ""}),
+    Operation(
+        "GET", "/api/v1/account", "The account and what it has used today", ACCOUNT, "member", answers={200: "Account"}
+    ),
+    Operation("GET", "/api/v1/sessions", "List the sessions", ACCOUNT, "member", answers={200: "Sessions"}),
+    Operation("DELETE", "/api/v1/sessions/{id}", "End a session", ACCOUNT, "member", answers={204: ""}),
+    Operation("GET", "/api/v1/keys", "List the API keys", ACCOUNT, "member", answers={200: "Keys"}),
+    Operation("POST", "/api/v1/keys", "Make an API key", ACCOUNT, "member", body="KeyRequest", answers={201: "NewKey"}),
+    Operation("DELETE", "/api/v1/keys/{id}", "Revoke an API key", ACCOUNT, "member", answers={204: ""}),
+    Operation("GET", "/api/v1/admin/posture", "How strict the door is now", ADMIN, "admin", answers={200: "Posture"}),
+    Operation(
+        "POST",
+        "/api/v1/admin/posture",
+        "Set the posture by hand, with a reason and an expiry",
+        ADMIN,
+        "admin",
+        body="PostureChange",
+        answers={200: "Posture"},
+    ),
+    Operation(
+        "GET",
+        "/api/v1/admin/posture/history",
+        "Every change of the posture",
+        ADMIN,
+        "admin",
+        answers={200: "PostureHistory"},
+    ),
+    Operation("GET", "/api/v1/admin/accounts", "List the accounts", ADMIN, "admin", answers={200: "Accounts"}),
+    Operation(
+        "GET",
+        "/api/v1/admin/letters",
+        "Read the local mail sink",
+        ADMIN,
+        "admin",
+        answers={200: "Letters"},
+        query=(("after", "Only letters with a larger sequence number."),),
+    ),
+    Operation(
+        "POST",
+        "/api/v1/admin/operator-proof",
+        "Prove that this service knows an administrator's key",
+        ADMIN,
+        body="OperatorProofRequest",
+        answers={200: "OperatorProof"},
+    ),
+    Operation("GET", "/readyz", "Whom the process can serve", STATE, answers={200: "Readiness", 503: "Readiness"}),
+)

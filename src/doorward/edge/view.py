@@ -1,0 +1,66 @@
+"""What the application is handed by the house: values and questions, no room by name.
+
+`edge/server.py` fills a `HouseView` from a real house; a test fills one with small fakes.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from starlette.routing import Route
+
+from doorward.hall.clock import Clock, SystemClock
+from doorward.hall.doors import Desk, StandingBook
+
+RoomRoutes = Callable[[Desk], list[Route]]
+"""A room's `routes` with its service bound: `partial(gate.web.routes, gate)`."""
+
+Probe = Callable[[], Awaitable[None]]
+"""Returns when a part answers; raises a DoorwardError (or OSError) when it is away."""
+
+Figures = Callable[[], Mapping[str, float]]
+"""A room's numbers for `/metrics`: `gate_arrivals_total{action="admit"}` -> number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """How this service presents itself.
+
+    `metrics_networks`: who may read `/metrics` without being an administrator, as CIDR networks.
+    `security_contact`: a `mailto:` or `https:` address for security.txt (RFC 9116); empty: the public URL itself.
+    """
+
+    public_url: str = "http://127.0.0.1:8080"
+    version: str = "0"
+    security_contact: str = ""
+    body_limit_bytes: int = 64 * 1024
+    metrics_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port as a browser sends them in `Origin`."""
+        parts = urlsplit(self.public_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach the service over TLS."""
+        return self.public_url.startswith("https://")
+
+    @property
+    def cookie_name(self) -> str:
+        """The session cookie; `__Host-` binds it to this host, `/` and TLS (RFC 6265bis 4.1.3.2)."""
+        return "__Host-doorward" if self.is_https else "doorward"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HouseView:
+    """Everything that the pages and the API stand on."""
+
+    book: StandingBook
+    rooms: tuple[RoomRoutes, ...] = ()
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    figures: tuple[Figures, ...] = ()
+    is_serving: Callable[[], bool] = lambda: True
+    front: Front = field(default_factory=Front)
+    clock: Clock = field(default_factory=SystemClock)
