@@ -131,6 +131,7 @@ def make_engine(url: URL) -> Engine:
     arguments |= {"keepalives_idle": 30, "tcp_user_timeout": 15_000}
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,  # values in error texts would end in logs
         pool_size=2 * _THREADS,
         max_overflow=0,
         pool_timeout=10,

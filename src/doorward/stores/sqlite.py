@@ -111,6 +111,7 @@ def make_engine(url: URL, *, is_reader: bool = False) -> Engine:
     engine = create_engine(
         url.set(query={}),
         poolclass=StaticPool if path is None else QueuePool,
+        hide_parameters=True,
         connect_args={"timeout": _lock_seconds(url), "check_same_thread": False},
         **({} if path is None else {"pool_size": _READERS, "max_overflow": 0}),
     )
