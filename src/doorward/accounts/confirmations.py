@@ -1,0 +1,136 @@
+"""What waits for a code or link from a letter.
+
+1. A sign-up or log-in is kept as *pending*, and a letter with its code (or link) is posted in the same transaction,
+   if the mailbox has room for one more. Addresses with and without an account take the same way and get the same
+   answer; what differs is the letter, and that no code is right for a pending that is not live.
+2. A code is kept as a keyed digest together with the id of what it is for: a stolen table reveals nothing.
+3. Each try is counted before it is compared, in a conditional update; the last try is the last for everybody.
+4. What was confirmed is marked as used in the transaction that makes it count, again by a conditional update: of any
+   number of callers at one moment, one succeeds.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from doorward.accounts import tables
+from doorward.accounts.mailing import Mailing
+from doorward.accounts.model import Asker, Mailed, Pending, Purpose
+from doorward.accounts.parts import AccountsParts
+from doorward.accounts.tokens import code_from, is_link_token, new_code, new_link_token
+from doorward.hall.ids import is_id
+from doorward.hall.secrets import same
+
+PREFIX = "pen"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whose allowance pays for the letter, and whether that has room (a stranger's is looked up when posting)."""
+
+    asker: Asker
+    has_room: bool = True
+
+
+class Confirmations:
+    """Keeps what waits, and lets it be confirmed once."""
+
+    def __init__(self, parts: AccountsParts, mailing: Mailing) -> None:
+        """Post letters through `mailing`."""
+        self._parts = parts
+        self._mailing = mailing
+
+    async def ask(self, pending: Pending, permission: Permission) -> Mailed:
+        """Keep what waits, and post its letter."""
+        secret, word = self._new_secret(pending)
+        letter = self._mailing.letter(_template(pending), pending.email, pending.language, **word)
+        expires_at = pending.created_at + self._parts.settings.code_lifetime_seconds
+        confirmed = bool(pending.account_id)
+
+        def work(connection: Connection) -> bool:
+            tables.add_pending(connection, pending, secret, expires_at)
+            if permission.asker is Asker.STRANGER:
+                room = permission.has_room
+                return room and self._mailing.post_for_stranger(
+                    connection, letter, pending.mailbox, confirmed=confirmed
+                )
+            if permission.has_room:
+                self._mailing.post(connection, letter)
+            return permission.has_room
+
+        posted = await self._parts.database.write(work)
+        if posted and pending.purpose is Purpose.SIGNUP and not confirmed:
+            await self._mailing.count_sent()
+        return Mailed(pending.pending_id, pending.by_link)
+
+    async def ask_again(self, pending_id: str, purpose: Purpose) -> None:
+        """Make the code of what waits anew, and post it, if there is room. Says nothing about whether it did."""
+        now = self._parts.clock.now()
+        pending = await self._parts.database.read(lambda c: tables.pending_of_id(c, pending_id, now))
+        if pending is None or pending.purpose is not purpose:
+            return
+        secret, word = self._new_secret(pending)
+        letter = self._mailing.letter(_template(pending), pending.email, pending.language, **word)
+        times = (now, now + self._parts.settings.code_lifetime_seconds)
+
+        def work(connection: Connection) -> bool:
+            # No new code without a letter that says it: the one in the mailbox stays good.
+            confirmed = bool(pending.account_id)
+            if not self._mailing.post_for_stranger(connection, letter, pending.mailbox, confirmed=confirmed):
+                return False
+            return tables.renew_pending(connection, pending_id, secret, times) is not None
+
+        if await self._parts.database.write(work) and purpose is Purpose.SIGNUP and not pending.account_id:
+            await self._mailing.count_sent()
+
+    async def check_code(self, pending_id: str, purpose: Purpose, code: str) -> Pending | None:
+        """Use up one try; what waits, if the code is right. It is not marked as used yet (see `use`)."""
+        typed = code_from(code)
+        if not is_id(pending_id, PREFIX):
+            return None
+        now, most = self._parts.clock.now(), self._parts.settings.code_tries
+        found = await self._parts.database.write(lambda c: tables.count_try(c, pending_id, now, most))
+        given = self._code_digest(pending_id, typed)
+        if found is None:
+            return None
+        pending, secret = found
+        is_right = same(given, secret) and bool(typed)
+        return pending if is_right and pending.live and not pending.by_link and pending.purpose is purpose else None
+
+    async def check_link(self, token: str, purpose: Purpose) -> Pending | None:
+        """What waits for this link."""
+        if not is_link_token(token):
+            return None
+        now, secret = self._parts.clock.now(), self._link_digest(token)
+        return await self._parts.database.read(lambda c: tables.pending_of_secret(c, purpose, secret, now))
+
+    def use(self, connection: Connection, pending: Pending) -> bool:
+        """Mark it as used inside the transaction that makes it count; only one caller ever gets True."""
+        return tables.use_pending(connection, pending.pending_id, self._parts.clock.now())
+
+    async def make_link(self, pending: Pending, lifetime_seconds: int) -> str:
+        """Keep what waits for a link that is not mailed; returns the link's token."""
+        token = new_link_token()
+        secret, expires_at = self._link_digest(token), pending.created_at + lifetime_seconds
+        await self._parts.database.write(lambda c: tables.add_pending(c, pending, secret, expires_at))
+        return token
+
+    def _new_secret(self, pending: Pending) -> tuple[bytes, dict[str, object]]:
+        """A fresh code or link for it: the digest to keep, and the word for the letter."""
+        if pending.by_link:
+            token = new_link_token()
+            return self._link_digest(token), {"link": self._parts.url(f"/{pending.purpose}/link?token={token}")}
+        code = new_code()
+        return self._code_digest(pending.pending_id, code), {"code": code}
+
+    def _code_digest(self, pending_id: str, code: str) -> bytes:
+        return self._parts.secrets.digest("accounts.code", f"{pending_id}:{code}", 32)
+
+    def _link_digest(self, token: str) -> bytes:
+        return self._parts.secrets.digest("accounts.link", token, 32)
+
+
+def _template(pending: Pending) -> str:
+    if pending.live:
+        return f"{pending.purpose}_{'link' if pending.by_link else 'code'}"
+    return "signup_known" if pending.purpose is Purpose.SIGNUP else "login_unknown"

@@ -1,0 +1,49 @@
+"""Known devices: a token that a device keeps after a log-in, bound to one mailbox.
+
+`dwd_<26 characters of the device's id>.<keyed digest over id and mailbox>`: whether it is genuine, for whom, and how
+old it is can be told without a look-up (the id carries its moment). Whether the account still knows the device is
+for the tables to say. It is never enough to log in: it only spares the proof and the code.
+"""
+
+import re
+from typing import Final
+
+from doorward.accounts.tokens import text_of
+from doorward.hall.ids import is_id, new_id
+from doorward.hall.secrets import Secrets, same
+
+PREFIX: Final = "dwd"
+_PURPOSE: Final = "accounts.device"
+_TOKEN: Final = re.compile(r"(dwd_[0-9a-hjkmnp-tv-z]{26})\.([A-Za-z0-9_-]{27})")
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_device_id(now: float) -> str:
+    """A fresh device id."""
+    return new_id(PREFIX, now)
+
+
+def device_token(secrets: Secrets, device_id: str, mailbox: bytes) -> str:
+    """What the device keeps."""
+    return f"{device_id}.{text_of(_mark(secrets, device_id, mailbox))}"
+
+
+def known_device(secrets: Secrets, token: str, mailbox: bytes, made_after: float) -> str:
+    """The id of the device that shows a genuine token for this mailbox; empty if it is none, or too old."""
+    match = _TOKEN.fullmatch(token)
+    if match is None or not is_id(match[1], PREFIX):
+        return ""
+    if not same(text_of(_mark(secrets, match[1], mailbox)), match[2]):
+        return ""
+    return match[1] if _made_at(match[1]) >= made_after else ""
+
+
+def _mark(secrets: Secrets, device_id: str, mailbox: bytes) -> bytes:
+    return secrets.digest(_PURPOSE, device_id.encode() + b"\0" + mailbox, 20)
+
+
+def _made_at(device_id: str) -> float:
+    number = 0
+    for letter in device_id[len(PREFIX) + 1 :]:
+        number = number << 5 | _ALPHABET.index(letter)
+    return (number >> 80) / 1000
