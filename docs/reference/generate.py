@@ -20,8 +20,8 @@ from doorward.cli import app
 
 import doorward
 from doorward.config.settings import Config
+from doorward.edge.problems import kinds
 from doorward.hall import events
-from doorward.hall.errors import DoorwardError
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by generate.py from the code: run `make docs` to renew it. -->\n"
@@ -159,19 +159,11 @@ def errors_page() -> str:
         "| code | status | meaning | advice |",
         "|---|---|---|---|",
     ]
-    rows = {kind.code: kind for kind in reversed([*_subclasses(DoorwardError)])}
     lines += [
         f"| `{code}` | {kind.status} | {_cell(_paragraph(kind))} | {_cell(kind.advice)} |"
-        for code, kind in sorted(rows.items())
+        for code, kind in kinds().items()
     ]
     return "\n".join([*lines, ""])
-
-
-def _subclasses(kind: type[DoorwardError]) -> Iterator[type[DoorwardError]]:
-    for child in kind.__subclasses__():
-        if child.__module__.startswith("doorward."):
-            yield child
-            yield from _subclasses(child)
 
 
 def import_everything() -> None:

@@ -1,5 +1,6 @@
 """What a person can set, see or type is documented, and the documentation cannot be wrong about names."""
 
+import ast
 import importlib.util
 import re
 from types import ModuleType
@@ -27,7 +28,9 @@ def test_the_reference_is_what_the_code_says(root, reference, name):
 
 
 def test_every_page_of_the_reference_is_checked(root, reference):
-    assert {path.name for path in (root / "docs" / "reference").glob("*.md")} - {"README.md"} == set(reference.PAGES)
+    assert {path.name for path in (root / "docs" / "reference").glob("*.md")} - {"README.md", "reasons.md"} == set(
+        reference.PAGES
+    )
 
 
 def _settings():
@@ -75,13 +78,29 @@ def test_events_are_named_room_subject_past_tense():
 
 def test_errors_say_what_to_do(reference):
     reference.import_everything()
-    kinds = list(reference._subclasses(reference.DoorwardError))
+    kinds = reference.kinds()
     assert kinds
-    for kind in kinds:
-        assert re.fullmatch(r"[a-z]+(\.[a-z_]+)+", kind.code), kind
+    for code, kind in kinds.items():
+        assert re.fullmatch(r"[a-z]+(\.[a-z_]+)+", code), kind
         assert 400 <= kind.status <= 599, kind
         assert len(kind.advice) > 10, kind
         assert kind.__doc__, kind
+
+
+def test_every_reason_is_explained(root, package):
+    """The codes stand as literals where verdicts are made: in the gate and where accounts turn somebody away."""
+    page = (root / "docs" / "reference" / "reasons.md").read_text()
+    explained = set(re.findall(r"^\| `([a-z_.]+)` \|", page, re.MULTILINE))
+    places = {"gate/decide.py", "accounts/signup.py"}
+    literals = {
+        node.value
+        for source in package
+        if source.place in places
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    made = {text for text in literals if re.fullmatch(r"[a-z_]+\.[a-z_]+", text) and not text.startswith("doorward.")}
+    assert made == explained
 
 
 def test_every_command_has_an_example_and_a_json_twin(reference):
