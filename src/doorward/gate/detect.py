@@ -1,0 +1,258 @@
+"""(Window of signals, baseline, cohorts in force) → proposals. Pure. Evidence, not volume.
+
+1. People's own growth is estimated robustly: for each feature the weighted median over its values of (share in the
+   window / share of people), and of these the least. A surge of people scales all values alike and leaves it at 1.
+2. Candidates are cohorts that hold more of the window than people at that growth explain. That only *starts* the
+   search: a new country, a new client or a press link does the same.
+3. A candidate is judged by behaviour, each kind by itself: form time, solver, shape of names, rhythm. Solver and
+   shape have innocent stories (one make of device; one firm's way to name people): they are never enough. Form time
+   and rhythm have none. Conviction needs two kinds, one of them without an innocent story.
+4. A cohort that people share with a program is narrowed to the range of form times where the program lies; form time
+   is then weighed by the spike alone, and the other kinds on the members inside (a judge must not use what chose
+   the accused).
+5. How many people the cohort would hit is estimated twice, from the baseline and from the members who do not behave
+   alike; the lesser counts. Over the limit it becomes dearer at most, and over ten times the limit nothing happens.
+6. Cohorts in force are weighed again on what still comes in, at the lower threshold: that renews them.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from doorward.gate import evidence
+from doorward.gate.baseline import Baseline
+from doorward.gate.cohorts import Combination, Rules
+from doorward.gate.model import Cohort, Feature, Level, Proposal, Signals
+
+_EACH_KIND: Final = 5.0
+_EXCESS_NATS: Final = 4.0
+_MOST_CANDIDATES: Final = 16
+_MOST_PROPOSALS: Final = 4
+_RENEWAL_MEMBERS: Final = 4
+_UNCERTAIN: Final = 3.0
+_WITHOUT_EXCUSE: Final = frozenset({"form time", "rhythm"})
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """In nats, but for `people`: the largest share of people a conviction may hit."""
+
+    suspicion: float
+    conviction: float
+    renewal: float
+    people: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the detector looks at: attempts, the cohorts in force, and the baseline with its rules."""
+
+    attempts: Sequence[Signals]
+    in_force: Mapping[str, tuple[Cohort, Level]]
+    baseline: Baseline
+    rules: Rules
+    thresholds: Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A candidate, weighed."""
+
+    cohort: Cohort
+    members: int
+    kinds: Mapping[str, float]
+    people_hit: float  # expected share of all people
+    shown: tuple[tuple[str, str], ...]
+
+    @property
+    def score(self) -> float:
+        """The sum of the kinds that count."""
+        return sum(self.kinds.values())
+
+    @property
+    def is_guilty(self) -> bool:
+        """Two kinds, one of them without an innocent story."""
+        return len(self.kinds) >= 2 and not self.kinds.keys().isdisjoint(_WITHOUT_EXCUSE)
+
+
+def detect(window: Window) -> list[Proposal]:
+    """Proposals: renewals of cohorts in force first, then new ones, the strongest first."""
+    renewals, rest = _renewals(window)
+    return renewals + _fresh(window, rest)
+
+
+def _renewals(window: Window) -> tuple[list[Proposal], list[Signals]]:
+    """Weigh the cohorts in force (6); returns also the attempts that no convicted one holds."""
+    proposals = []
+    rest = list(window.attempts)
+    for cohort, level in window.in_force.values():
+        members = [signals for signals in window.attempts if cohort.holds(signals)]
+        is_conviction = level.rank >= Level.PROBATION.rank
+        if is_conviction:
+            rest = [signals for signals in rest if not cohort.holds(signals)]
+        if len(members) < _RENEWAL_MEMBERS or not cohort.terms:
+            continue
+        # A narrowed cohort is weighed among those around it, or its own borders would pass for a cluster.
+        wider = Cohort(tuple(term for term in cohort.terms if term[0] is not Feature.FORM))
+        around = [signals for signals in window.attempts if wider.holds(signals)] if wider != cohort else members
+        finding = weigh(cohort, members, around, window.baseline, is_renewal=True)
+        bar = window.thresholds.conviction if is_conviction else window.thresholds.suspicion
+        if finding.score >= bar * window.thresholds.renewal:
+            proposals.append(_proposal(finding, level, "evidence goes on"))
+    return proposals, rest
+
+
+def _fresh(window: Window, attempts: Sequence[Signals]) -> list[Proposal]:
+    if not attempts:
+        return []
+    people = growth(attempts, window.baseline) * len(attempts)
+    found: list[tuple[Proposal, frozenset[int]]] = []
+    for combination, cohort, places in _candidates(window, attempts, people):
+        members = [attempts[place] for place in places]
+        for finding in _weighed(cohort, members, window.baseline, people):
+            if proposal := _judged(finding, combination, window.thresholds):
+                inside = frozenset(place for place in places if finding.cohort.holds(attempts[place]))
+                found.append((proposal, inside))
+    return _disjoint(found)
+
+
+def _disjoint(found: list[tuple[Proposal, frozenset[int]]]) -> list[Proposal]:
+    """The strictest and largest first; none whose members are mostly explained by those before it."""
+    chosen: list[Proposal] = []
+    explained: set[int] = set()
+    for proposal, places in sorted(found, key=lambda item: (-item[0].level.rank, -len(item[1]), -item[0].score)):
+        if len(places - explained) > len(places) / 2 and len(chosen) < _MOST_PROPOSALS:
+            chosen.append(proposal)
+            explained |= places
+    return chosen
+
+
+def growth(attempts: Sequence[Signals], baseline: Baseline) -> float:
+    """The share of the window that is people, at least (1). 1 while nothing stands out."""
+    least = 1.0
+    for feature in (Feature.MAIL, Feature.CLIENT, Feature.LANGUAGE):
+        counts = Counter(signals.value(feature) for signals in attempts)
+        shares = sorted(
+            (counts.get(value, 0) / len(attempts) / share, share)
+            for value, share in baseline.values(feature).items()
+            if share >= 0.01
+        )
+        half, seen = sum(share for _, share in shares) / 2, 0.0
+        for ratio, share in shares:
+            seen += share
+            if seen >= half:
+                least = min(least, ratio)
+                break
+    return least
+
+
+def _candidates(
+    window: Window, attempts: Sequence[Signals], people: float
+) -> list[tuple[Combination, Cohort, list[int]]]:
+    """Cohorts that hold more than people explain (2), the largest excess first."""
+    found = []
+    for combination in window.rules.combinations:
+        groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for place, signals in enumerate(attempts):
+            groups[tuple([signals.value(feature) for feature in combination.features])].append(place)
+        for values, places in groups.items():
+            if len(places) < combination.minimum_members or "" in values:
+                continue
+            share = _share(combination.features, values, window.baseline)
+            expected = share * people
+            nats = evidence.surplus(len(places), len(attempts), expected / len(attempts))
+            if nats >= _EXCESS_NATS:
+                terms = tuple(
+                    (feature, value, value) for feature, value in zip(combination.features, values, strict=True)
+                )
+                found.append((len(places) - expected, combination, Cohort(terms), places))
+    found.sort(key=lambda item: (-item[0], len(item[2].terms)))
+    return [(combination, cohort, places) for _, combination, cohort, places in found[:_MOST_CANDIDATES]]
+
+
+def _share(features: Sequence[Feature], values: Sequence[str], baseline: Baseline) -> float:
+    share = 1.0
+    for feature, value in zip(features, values, strict=True):
+        share *= baseline.share(feature, value)
+    return share
+
+
+def _weighed(cohort: Cohort, members: Sequence[Signals], baseline: Baseline, people: float) -> list[Finding]:
+    """The cohort as it is, and narrowed to the range of form times where a program may lie (4)."""
+    share = _share([term[0] for term in cohort.terms], [term[1] for term in cohort.terms], baseline)
+    whole = weigh(cohort, members, members, baseline)
+    findings = [replace(whole, people_hit=_people_hit(whole, share, people))]
+    forms = evidence.tally([signals.form for signals in members])
+    if forms:
+        cluster = evidence.spike(forms, baseline.times("form"))
+        if cluster.nats >= _EACH_KIND:
+            term = (Feature.FORM, str(cluster.lowest), str(cluster.highest))
+            narrowed = Cohort((*cohort.terms, term))
+            inside = [signals for signals in members if narrowed.holds(signals)]
+            finding = weigh(narrowed, inside, members, baseline)
+            mass = sum(baseline.times("form")[cluster.lowest : cluster.highest + 1])
+            findings.append(replace(finding, people_hit=share * mass))
+    return findings
+
+
+def _people_hit(finding: Finding, share: float, people: float) -> float:
+    """The share of all people that the cohort would hit (5)."""
+    shown = dict(finding.shown)
+    unlike = (1 - float(shown["alike"])) * finding.members if "alike" in shown else float(finding.members)
+    expected = min(unlike, _UNCERTAIN * share * people)
+    return 0.0 if expected <= 1.5 else min(1.0, expected / max(1.0, people))
+
+
+def weigh(
+    cohort: Cohort,
+    members: Sequence[Signals],
+    around: Sequence[Signals],
+    baseline: Baseline,
+    *,
+    is_renewal: bool = False,
+) -> Finding:
+    """The evidence of each kind (3). `around`: the members before the cohort was narrowed by form time."""
+    kinds: dict[str, float] = {}
+    shown: list[tuple[str, str]] = [("members", str(len(members)))]
+    forms = evidence.tally([signals.form for signals in around])
+    is_narrowed = any(term[0] is Feature.FORM for term in cohort.terms)
+    if len(forms) and sum(forms.values()) >= _RENEWAL_MEMBERS:
+        test = evidence.spike if is_narrowed else evidence.narrowness
+        cluster = test(forms, baseline.times("form"))
+        kinds["form time"] = cluster.nats
+        if not is_narrowed:
+            shown.append(("alike", f"{cluster.share:.3f}"))
+    kinds["solver"] = max(_solver(members, baseline, name) for name in ("solver", "spent"))
+    kinds["names"], shape = evidence.sameness(Counter(signals.shape for signals in members), baseline.shapes())
+    kinds["rhythm"], regularity = evidence.rhythm([signals.at for signals in members])
+    bar = 0.0 if is_renewal else _EACH_KIND
+    counting = {kind: nats for kind, nats in kinds.items() if nats > bar}
+    shown += [(kind, f"{nats:.1f} nats") for kind, nats in counting.items()]
+    if "names" in counting:
+        shown.append(("shape", shape))
+    if "rhythm" in counting:
+        shown.append(("regularity", f"{regularity:.1f}"))
+    return Finding(cohort, len(members), counting, 0.0, tuple(shown))
+
+
+def _solver(members: Sequence[Signals], baseline: Baseline, name: str) -> float:
+    counts = evidence.tally([getattr(signals, name) for signals in members])
+    if sum(counts.values()) < _RENEWAL_MEMBERS:
+        return 0.0
+    return evidence.narrowness(counts, baseline.times(name)).nats
+
+
+def _judged(finding: Finding, combination: Combination, bars: Thresholds) -> Proposal | None:
+    """The level that a finding deserves, if any."""
+    if finding.is_guilty and finding.score >= bars.conviction and finding.people_hit <= bars.people:
+        level = min(Level.PROBATION, combination.strictest, key=lambda level: level.rank)
+        return _proposal(finding, level, "behaves like one program")
+    strongest = max(finding.kinds.values(), default=0.0)
+    if strongest >= bars.suspicion and finding.people_hit <= 10 * bars.people:
+        return _proposal(finding, Level.CAREFUL, "more of them than people explain, and alike")
+    return None
+
+
+def _proposal(finding: Finding, level: Level, reason: str) -> Proposal:
+    return Proposal(finding.cohort, level, reason, finding.score, finding.shown)

@@ -1,0 +1,258 @@
+"""The gate's rows: versions of the posture, signals of paid attempts, places on the wait-list, the baseline."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from doorward.gate.model import Change, Level, Payment, Posture, Receipt, Row, Signals
+from doorward.stores.schema import METADATA, Serial, upsert
+
+posture_changes = Table(
+    "gate_posture_changes",
+    METADATA,
+    Column("version", Serial, primary_key=True, autoincrement=True),
+    Column("cohort", Text, nullable=False),
+    Column("from_level", Text, nullable=False),
+    Column("to_level", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),  # JSON object of texts
+    Column("at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("set_by", Text, nullable=False),
+    Column("undoes", BigInteger),
+    Index(None, "cohort", "version"),
+    Index(None, "at"),
+    sqlite_autoincrement=True,
+)
+
+attempts = Table(
+    "gate_attempts",
+    METADATA,
+    Column("attempt_id", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("signals", Text, nullable=False),  # JSON of model.Signals
+    Column("receipt", Text, nullable=False),
+    Column("price", Integer, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("posture_version", BigInteger, nullable=False),
+    Index(None, "at"),
+)
+
+places = Table(
+    "gate_places",
+    METADATA,
+    Column("sequence", Serial, primary_key=True, autoincrement=True),
+    Column("place_id", Text, nullable=False, unique=True),
+    Column("email", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("email_digest", LargeBinary, nullable=False, unique=True),
+    Column("signals", Text, nullable=False),
+    Column("state", Text, nullable=False),  # waiting, invited or joined
+    Column("created_at", Double, nullable=False),
+    Column("invited_at", Double, nullable=False),
+    Index(None, "state", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+baselines = Table(
+    "gate_baselines",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("payload", LargeBinary, nullable=False),
+    Column("saved_at", Double, nullable=False),
+)
+
+
+def add_change(connection: Connection, change: Change, from_level: Level) -> int:
+    """Append a change; returns its version."""
+    row = insert(posture_changes).values(
+        cohort=change.cohort,
+        from_level=from_level.value,
+        to_level=change.level.value,
+        reason=change.reason,
+        evidence=json.dumps(dict(change.evidence)),
+        at=change.at,
+        expires_at=change.expires_at,
+        set_by=change.set_by,
+        undoes=change.undoes,
+    )
+    version = connection.execute(row.returning(posture_changes.c.version)).scalar_one()
+    return int(version)
+
+
+def move_expiry(connection: Connection, version: int, expires_at: float) -> None:
+    """Renew one change."""
+    later = posture_changes.c.expires_at < expires_at
+    connection.execute(
+        update(posture_changes).where(posture_changes.c.version == version, later).values(expires_at=expires_at)
+    )
+
+
+def read_posture(connection: Connection) -> Posture:
+    """The last row of each cohort, without those that only say that a cohort was reopened."""
+    newest = select(func.max(posture_changes.c.version)).group_by(posture_changes.c.cohort)
+    found = connection.execute(
+        select(posture_changes).where(
+            posture_changes.c.version.in_(newest), posture_changes.c.expires_at > posture_changes.c.at
+        )
+    )
+    rows = {row.cohort: _row(row) for row in found}
+    version = connection.execute(select(func.max(posture_changes.c.version))).scalar() or 0
+    return Posture(int(version), rows)
+
+
+def read_change(connection: Connection, version: int) -> Row | None:
+    """One version."""
+    found = connection.execute(select(posture_changes).where(posture_changes.c.version == version)).one_or_none()
+    return None if found is None else _row(found)
+
+
+def change_before(connection: Connection, version: int, cohort: str) -> Row | None:
+    """The version of a cohort that was in force before `version`."""
+    found = connection.execute(
+        select(posture_changes)
+        .where(posture_changes.c.cohort == cohort, posture_changes.c.version < version)
+        .order_by(posture_changes.c.version.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if found is None else _row(found)
+
+
+def read_history(connection: Connection, *, since: float = 0.0, before: int | None = None, limit: int) -> list[Row]:
+    """Changes made at or after `since` and below version `before`, newest first."""
+    query = select(posture_changes).where(posture_changes.c.at >= since)
+    if before is not None:
+        query = query.where(posture_changes.c.version < before)
+    return [_row(row) for row in connection.execute(query.order_by(posture_changes.c.version.desc()).limit(limit))]
+
+
+def _row(found: Any) -> Row:
+    change = Change(
+        at=found.at,
+        cohort=found.cohort,
+        level=Level(found.to_level),
+        reason=found.reason,
+        evidence=tuple(json.loads(found.evidence).items()),
+        expires_at=found.expires_at,
+        set_by=found.set_by,
+        undoes=found.undoes,
+    )
+    return Row(found.version, change, Level(found.from_level), found.at)
+
+
+def add_attempt(connection: Connection, attempt_id: str, signals: Signals, payment: Payment, **verdict: Any) -> None:
+    """Record what an attempt looked like; `verdict` holds action, reason and posture_version."""
+    connection.execute(
+        insert(attempts).values(
+            attempt_id=attempt_id,
+            at=signals.at,
+            signals=msgspec.json.encode(signals).decode(),
+            receipt=payment.receipt.value,
+            price=payment.price,
+            **verdict,
+        )
+    )
+
+
+def read_attempt(connection: Connection, attempt_id: str) -> tuple[Signals, Payment, str] | None:
+    """The signals and payment of an attempt, and the action it met."""
+    found = connection.execute(select(attempts).where(attempts.c.attempt_id == attempt_id)).one_or_none()
+    if found is None:
+        return None
+    signals = msgspec.json.decode(found.signals, type=Signals)
+    return signals, Payment(Receipt(found.receipt), found.price), found.action
+
+
+def read_attempts(connection: Connection, attempt_ids: Sequence[str]) -> dict[str, Signals]:
+    """The signals of several attempts."""
+    query = select(attempts.c.attempt_id, attempts.c.signals).where(attempts.c.attempt_id.in_(attempt_ids))
+    return {row.attempt_id: msgspec.json.decode(row.signals, type=Signals) for row in connection.execute(query)}
+
+
+def sweep(connection: Connection, attempts_before: float, places_before: float) -> None:
+    """Delete what is kept for a limited time."""
+    connection.execute(delete(attempts).where(attempts.c.at < attempts_before))
+    connection.execute(delete(places).where(places.c.created_at < places_before))
+
+
+def take_place(connection: Connection, values: dict[str, Any]) -> tuple[str, bool]:
+    """The id of the address's place, and whether it is new."""
+    statement = upsert(connection, places).values(**values).on_conflict_do_nothing(index_elements=["email_digest"])
+    is_new = connection.execute(statement).rowcount == 1
+    found = connection.execute(select(places.c.place_id).where(places.c.email_digest == values["email_digest"]))
+    return str(found.scalar_one()), is_new
+
+
+def read_place(connection: Connection, place_id: str) -> tuple[str, int] | None:
+    """State and position (0 once invited) of a place."""
+    found = connection.execute(
+        select(places.c.state, places.c.sequence).where(places.c.place_id == place_id)
+    ).one_or_none()
+    if found is None:
+        return None
+    if found.state != "waiting":
+        return str(found.state), 0
+    ahead = select(func.count()).where(places.c.state == "waiting", places.c.sequence <= found.sequence)
+    return "waiting", int(connection.execute(ahead).scalar_one())
+
+
+def next_places(connection: Connection, limit: int) -> list[Any]:
+    """The places whose turn is next: place_id, email, language, signals."""
+    query = select(places.c.place_id, places.c.email, places.c.language, places.c.signals)
+    return list(connection.execute(query.where(places.c.state == "waiting").order_by(places.c.sequence).limit(limit)))
+
+
+def mark_invited(connection: Connection, place_id: str, at: float) -> bool:
+    """Invite a place that waits; False if somebody else has."""
+    waits = (places.c.place_id == place_id) & (places.c.state == "waiting")
+    return connection.execute(update(places).where(waits).values(state="invited", invited_at=at)).rowcount == 1
+
+
+def read_invited(connection: Connection, place_id: str) -> tuple[str, float] | None:
+    """Address and moment of an invitation that has not been used."""
+    invited = (places.c.place_id == place_id) & (places.c.state == "invited")
+    found = connection.execute(select(places.c.email, places.c.invited_at).where(invited)).one_or_none()
+    return None if found is None else (found.email, found.invited_at)
+
+
+def mark_joined(connection: Connection, place_id: str) -> bool:
+    """Use an invitation, once, and forget the address; False if it was used."""
+    invited = (places.c.place_id == place_id) & (places.c.state == "invited")
+    return connection.execute(update(places).where(invited).values(state="joined", email="")).rowcount == 1
+
+
+def count_waiting(connection: Connection) -> int:
+    """How many wait."""
+    return int(connection.execute(select(func.count()).where(places.c.state == "waiting")).scalar_one())
+
+
+def save_baseline(connection: Connection, name: str, payload: bytes, at: float) -> None:
+    """Keep a baseline."""
+    statement = upsert(connection, baselines).values(name=name, payload=payload, saved_at=at)
+    values = {"payload": payload, "saved_at": at}
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+
+
+def read_baseline(connection: Connection, name: str) -> bytes | None:
+    """A kept baseline."""
+    found = connection.execute(select(baselines.c.payload).where(baselines.c.name == name)).scalar_one_or_none()
+    return None if found is None else bytes(found)
