@@ -43,5 +43,5 @@ class RelayHooks(Protocol):
         ...
 
     def observe(self, fault: str) -> None:
-        """How the AI service itself did: empty for an answer, else `connect`, `timeout`, `cut` or `broken`."""
+        """How the AI service did: empty for an answer, else `connect`, `timeout`, `cut`, `broken` or `status` (5xx)."""
         ...

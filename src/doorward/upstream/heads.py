@@ -1,0 +1,122 @@
+"""Heads written anew on their way through: what a proxy must not give on is dropped, everything else is kept."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from doorward.hall.model import Standing
+from doorward.upstream.pool import Origin
+
+# RFC 9110 section 7.6.1, and the framing that each side has for itself.
+_HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+# What is ours, or speaks of the way to us: the AI service must neither see our callers' credentials nor believe them.
+_NOT_SENT: Final = _HOP_BY_HOP | {
+    b"authorization",
+    b"content-length",
+    b"cookie",
+    b"doorward-device",
+    b"doorward-ticket",
+    b"expect",
+    b"forwarded",
+    b"host",
+    b"via",
+    b"x-real-ip",
+    b"x-request-id",
+}
+_NOT_SENT_PREFIXES: Final = (b"x-forwarded-", b"x-doorward-")
+_NOT_RETURNED: Final = _HOP_BY_HOP | {b"x-request-id", b"x-doorward-lane", b"set-cookie"}
+_EVENT_STREAM: Final = b"text/event-stream"
+
+
+@dataclass(slots=True, kw_only=True)
+class RelayRequest:
+    """A request of somebody who belongs, as the street checked it.
+
+    `target` starts with `/v1/`; `length` is the body's size in bytes, 0 for none, -1 for chunked; `minor` is the
+    digit of the caller's HTTP/1 version.
+    """
+
+    method: bytes
+    target: bytes
+    fields: list[tuple[bytes, bytes]]
+    length: int
+    minor: bytes
+    standing: Standing
+    request_id: bytes
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition(b"?")[0].decode("latin-1")
+
+    @property
+    def lane(self) -> bytes:
+        """The lane's name, for a header."""
+        return self.standing.lane.value.encode()
+
+
+@dataclass(slots=True)
+class ResponseFields:
+    """An answer's headers for the caller, and what they say about its body."""
+
+    lines: list[bytes]
+    has_length: bool = False
+    is_chunked: bool = False
+    is_event_stream: bool = False
+
+
+def request_head(request: RelayRequest, origin: Origin, authorization: bytes) -> bytes:
+    """The head for the AI service. `authorization` is a whole header line, or empty."""
+    dropped = _NOT_SENT
+    lines = [
+        b"%b %b%b HTTP/1.1\r\nhost: %b\r\n" % (request.method, origin.base_path, request.target[3:], origin.authority)
+    ]
+    for name, value in request.fields:
+        lower = name.lower()
+        if lower == b"connection":
+            dropped = dropped | _named_in(value)
+        if lower not in dropped and not lower.startswith(_NOT_SENT_PREFIXES):
+            lines.append(b"%b: %b\r\n" % (name, value))
+    if dropped is not _NOT_SENT:  # a header may have stood before the `Connection` that names it
+        lines[1:] = [line for line in lines[1:] if line.partition(b":")[0].lower() not in dropped]
+    if request.length > 0 or (request.length == 0 and request.method in (b"POST", b"PUT", b"PATCH")):
+        lines.append(b"content-length: %d\r\n" % request.length)
+    elif request.length < 0:
+        lines.append(b"transfer-encoding: chunked\r\n")
+    lines.append(b"%bx-request-id: %b\r\n\r\n" % (authorization, request.request_id))
+    return b"".join(lines)
+
+
+def _named_in(value: bytes) -> frozenset[bytes]:
+    return frozenset(token.strip(b" \t") for token in value.lower().split(b","))
+
+
+def response_fields(fields: list[tuple[bytes, bytes]]) -> ResponseFields:
+    """The answer's headers for the caller, without what stands between the AI service and us only."""
+    result = ResponseFields([])
+    dropped = _NOT_RETURNED
+    for name, value in fields:
+        lower = name.lower()
+        if lower in dropped:
+            if lower == b"transfer-encoding":
+                result.is_chunked = value.lower() == b"chunked"
+            elif lower == b"connection":
+                dropped = dropped | (_named_in(value) - {b"content-length", b"content-type", b"close", b"keep-alive"})
+            continue
+        if lower == b"content-length":
+            result.has_length = True
+        elif lower == b"content-type":
+            result.is_event_stream = value[: len(_EVENT_STREAM)].lower() == _EVENT_STREAM
+        result.lines.append(b"%b: %b\r\n" % (name, value))
+    return result
