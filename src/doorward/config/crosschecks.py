@@ -14,9 +14,10 @@ from urllib.parse import SplitResult, urlsplit
 from doorward.config.fields import Name
 from doorward.config.mistakes import Gravity
 from doorward.config.settings import Config
+from doorward.stores.errors import StoreSetupError
+from doorward.stores.sql import parse_url
 from doorward.upstream.simulator.faults import parse_fault
 
-DATABASES: Final = ("sqlite", "postgresql", "postgresql+psycopg")
 COUNTERS: Final = ("memory", "redis", "rediss", "valkey", "valkeys")
 WIDEST_TRUSTED: Final = {4: 8, 6: 16}  # a prefix shorter than this is the internet, not somebody's proxies
 
@@ -79,15 +80,18 @@ def _network_advice(text: str) -> str:
 
 def _database(config: Config) -> Iterator[Finding]:
     name: Name = ("stores", "database")
-    url = config.stores.database
-    scheme = url.partition("://")[0]
-    if url and ("://" not in url or scheme not in DATABASES):
+    url = config.stores.database_url()
+    try:
+        parsed = parse_url(url)
+    except StoreSetupError:
         yield Finding(
             (name,), "is no database that Doorward knows", "`sqlite:///path` or `postgresql://user@host/name`"
         )
-    elif scheme == "sqlite" and not url.startswith("sqlite:///"):
+        return
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    if is_sqlite and parsed.host:
         yield Finding((name,), "has two slashes where SQLite's addresses have three", "`sqlite:///path/to/doorward.db`")
-    elif scheme in {"", "sqlite"} and config.server.role != "all":
+    elif is_sqlite and config.server.role != "all":
         problem = "is SQLite, which one machine has to itself, while `server.role` splits the work"
         yield Finding((name, ("server", "role")), problem, 'use postgresql://… or `role = "all"`', Gravity.WARNING)
 
@@ -98,7 +102,7 @@ def _counters(config: Config) -> Iterator[Finding]:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in COUNTERS:
         yield Finding((name,), "are no counters that Doorward knows", "`memory://` or `valkey://host:6379/0`")
-    elif scheme == "memory" and config.stores.database.startswith("postgresql"):
+    elif scheme == "memory" and config.stores.database.startswith("postgres"):
         problem = "are in memory while the database is shared: processes do not see each other's spent proofs and rates"
         advice = "use valkey://… as soon as a second process runs"
         yield Finding((name, ("stores", "database")), problem, advice, Gravity.WARNING)
@@ -142,14 +146,14 @@ def _api_key(config: Config) -> Iterator[Finding]:
         yield Finding((("upstream", "api_key"),), "holds characters that cannot stand in a header")
 
 
-def _allowance(config: Config) -> Iterator[Finding]:
-    settings = config.upstream
-    if 0 < settings.probation_tokens_per_day < settings.reserved_tokens_per_request:
-        names: tuple[Name, ...] = (
-            ("upstream", "probation_tokens_per_day"),
-            ("upstream", "reserved_tokens_per_request"),
+def _health_path(config: Config) -> Iterator[Finding]:
+    path = config.upstream.health_path
+    if any(not 33 <= ord(letter) <= 126 for letter in path) or "#" in path:
+        yield Finding(
+            (("upstream", "health_path"),),
+            "is no path of an address",
+            "`models`, or `/health` where the service has that",
         )
-        yield Finding(names, "is less than one request reserves", "raise it, or lower `reserved_tokens_per_request`")
 
 
 def _faults(config: Config) -> Iterator[Finding]:
@@ -168,7 +172,7 @@ def _contact(config: Config) -> Iterator[Finding]:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    _public_url, _trusted_proxies, _database, _counters, _mail, _upstream, _api_key, _allowance, _faults, _contact,
+    _public_url, _trusted_proxies, _database, _counters, _mail, _upstream, _api_key, _health_path, _faults, _contact,
 )  # fmt: skip
 
 

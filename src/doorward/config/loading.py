@@ -138,5 +138,5 @@ def _with_own_secret(config: Config, reading: Reading, *, makes_secret: bool) ->
 
 def _is_embedded(config: Config) -> bool:
     """Whether one machine has the stores to itself."""
-    is_own_file = not config.stores.database or config.stores.database.startswith("sqlite:")
+    is_own_file = config.stores.database_url().startswith("sqlite:")
     return is_own_file and config.stores.counters.startswith("memory:")

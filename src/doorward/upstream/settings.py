@@ -70,7 +70,11 @@ class UpstreamSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     ] = 1.0
     usage_retention_days: Annotated[int, Meta(ge=2, le=3_650, description="Days that usage per account is kept.")] = 400
     health_path: Annotated[
-        str, Meta(max_length=200, description="Path under `url` that is asked whether the AI service is there.")
+        str,
+        Meta(
+            max_length=200,
+            description="Path that is asked whether the AI service is there: under `url`, or with a leading slash beside it.",
+        ),
     ] = "models"
     health_interval_seconds: Annotated[
         float, Meta(ge=0.1, le=3_600, description="Seconds between two such questions.")

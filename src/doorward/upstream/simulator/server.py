@@ -11,8 +11,10 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from doorward.upstream.settings import UpstreamSettings
 from doorward.upstream.simulator.answers import Workshop
 from doorward.upstream.simulator.app import build_app
+from doorward.upstream.simulator.faults import parse_fault
 from doorward.upstream.simulator.model import Counts, Knobs
 
 GRACE_SECONDS = 1
@@ -32,6 +34,25 @@ class Simulator:
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self.url = ""
+
+    @classmethod
+    def built_in(cls, settings: UpstreamSettings) -> Self:
+        """The simulator as `[upstream]` sets it, on a free port of this machine alone.
+
+        Raises:
+            ValueError: a fault is not written as one (`config` has checked that).
+        """
+        knobs = Knobs(
+            time_to_first_token_ms=settings.simulator_time_to_first_token_ms,
+            tokens_per_second=settings.simulator_tokens_per_second,
+            slots=settings.simulator_slots,
+            queue=settings.simulator_queue,
+            full_status=settings.simulator_full_status,
+            api_key=settings.api_key,
+            seed=settings.simulator_seed,
+            faults=tuple(map(parse_fault, settings.simulator_faults)),
+        )
+        return cls(knobs)
 
     @property
     def counts(self) -> Counts:
