@@ -82,7 +82,7 @@ class SqliteStore:
             if engine is not None:
                 engine.dispose()
         if self._use is not None:
-            os.close(self._use)
+            release(self._use)
             self._use = None
 
     def _read_now(self, work: Callable[[Connection], T]) -> T:
@@ -149,6 +149,11 @@ def hold_in_use(path: Path, *, is_alone: bool = False) -> int:
         message = "The database is in use." if is_alone else "The database is being restored from a backup."
         raise StoreUnavailableError(message, retry_after_seconds=5) from error
     return descriptor
+
+
+def release(use: int) -> None:
+    """Give back what `hold_in_use` returned."""
+    os.close(use)
 
 
 def _make_file(path: Path) -> None:

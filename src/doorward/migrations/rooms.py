@@ -1,0 +1,19 @@
+"""Every module that defines tables. Importing this one fills `METADATA`."""
+
+from importlib import import_module
+from typing import Final
+
+MODULES: Final = (
+    "doorward.stores.outbox_tables",
+    "doorward.stores.postbox_tables",
+    "doorward.gate.tables",
+    "doorward.accounts.tables",
+    "doorward.accounts.credential_tables",
+    "doorward.upstream.tables",
+)
+
+
+def import_tables() -> None:
+    """Let every room describe its tables."""
+    for module in MODULES:
+        import_module(module)
