@@ -82,7 +82,7 @@ def parse(text: str, *, local: bool = False) -> Address:
     _check_name(name)
     domain = _ascii_domain(domain, local=local)
     if len(name) + 1 + len(domain) > LONGEST:
-        raise BadAddressError(f"An e-mail address has at most {LONGEST} characters.", field="email")
+        raise BadAddressError("An e-mail address has at most 254 characters.", field="email")
     return Address(text=f"{name}@{domain}", mailbox=_mailbox(name.lower(), domain))
 
 
@@ -90,7 +90,7 @@ def _check_name(name: str) -> None:
     if not name.isascii():
         raise BadAddressError("The part before the @ can only have letters a-z, digits and signs.", field="email")
     if len(name) > LONGEST_NAME:
-        raise BadAddressError(f"The part before the @ has at most {LONGEST_NAME} characters.", field="email")
+        raise BadAddressError("The part before the @ has at most 64 characters.", field="email")
     if not _NAME.fullmatch(name):
         raise BadAddressError(
             "The part before the @ has a space, a quote, a stray dot or another sign that is not accepted.",

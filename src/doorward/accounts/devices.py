@@ -15,6 +15,25 @@ from doorward.hall.secrets import Secrets, same
 PREFIX: Final = "dwd"
 _PURPOSE: Final = "accounts.device"
 _TOKEN: Final = re.compile(r"(dwd_[0-9a-hjkmnp-tv-z]{26})\.([A-Za-z0-9_-]{27})")
+_BROWSERS: Final = (  # in this order: browsers name their forebears too
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS: Final = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -36,6 +55,16 @@ def known_device(secrets: Secrets, token: str, mailbox: bytes, made_after: float
     if not same(text_of(_mark(secrets, match[1], mailbox)), match[2]):
         return ""
     return match[1] if _made_at(match[1]) >= made_after else ""
+
+
+def label_of(user_agent: str) -> str:
+    """What a browser is called in a list of sessions, such as `Firefox, Linux`; else the start of what it says."""
+    browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
+    if browser:
+        return f"{browser}, {system}" if system else browser
+    said = "".join(letter if letter.isprintable() else " " for letter in user_agent[:200])
+    return " ".join(said.split())[:60]
 
 
 def _mark(secrets: Secrets, device_id: str, mailbox: bytes) -> bytes:

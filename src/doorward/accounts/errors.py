@@ -9,6 +9,7 @@ from doorward.hall.errors import (
     TooManyError,
     UnavailableError,
 )
+from doorward.hall.model import Offer, Reason
 
 
 class BadAddressError(InvalidInputError):
@@ -65,6 +66,42 @@ class TooManyTriesError(TooManyError):
     """Too many attempts from this device."""
 
     code = "accounts.login.device_budget"
+
+
+class TurnedAwayError(DoorwardError):
+    """You cannot come in at this moment."""
+
+    code = "gate.refused"
+    status = 403
+    advice = "Load the form again and send it once. If it goes on, ask the operator, with the request id."
+
+    def __init__(self, reasons: tuple[Reason, ...], retry_after_seconds: int | None = None) -> None:
+        """The gate's reasons, for the caller to read."""
+        super().__init__(retry_after_seconds=retry_after_seconds)
+        self.members: dict[str, object] = {"reasons": shown_reasons(reasons)}
+
+
+class PriceHigherError(DoorwardError):
+    """It takes another calculation by your device before this goes on."""
+
+    code = "gate.price"
+    status = 428
+    advice = "Solve the challenge in `offer`, and send the same again with its ticket and proof."
+
+    def __init__(self, offer: Offer, reasons: tuple[Reason, ...]) -> None:
+        """What there is to pay now, and why."""
+        super().__init__()
+        self.members: dict[str, object] = {"offer": shown_offer(offer), "reasons": shown_reasons(reasons)}
+
+
+def shown_offer(offer: Offer) -> dict[str, object]:
+    """An offer as the API shows it."""
+    return {"ticket": offer.ticket, "challenge": offer.challenge, "expires_at": offer.expires_at}
+
+
+def shown_reasons(reasons: tuple[Reason, ...]) -> list[dict[str, object]]:
+    """Reasons as the API shows them."""
+    return [{"code": reason.code, "evidence": dict(reason.evidence)} for reason in reasons]
 
 
 class HashQueueFullError(UnavailableError):

@@ -41,7 +41,7 @@ class Keys:
         if Scope.ADMIN in chosen and role is not Role.ADMIN:
             raise NotAllowedError("Only an administrator can make a key with the scope `admin`.")
         if days is not None and not 1 <= days <= LONGEST_DAYS:
-            raise InvalidInputError(f"A key lasts 1 to {LONGEST_DAYS} days, or for ever.", field="expires_in_days")
+            raise InvalidInputError("A key lasts 1 to 3650 days, or for ever.", field="expires_in_days")
         now, text = self._parts.clock.now(), new_key()
         expires_at = None if days is None else now + days * _DAY
         key = Key(new_id("key", now), _name(name), hint_of(text), chosen, now, expires_at, None)
@@ -88,12 +88,12 @@ def _scopes(scopes: Sequence[str]) -> tuple[str, ...]:
     known = [scope.value for scope in Scope]
     unknown = [scope for scope in scopes if scope not in known]
     if unknown or not scopes:
-        raise InvalidInputError(f"Scopes are some of: {', '.join(known)}.", field="scopes")
+        raise InvalidInputError("Scopes are some of: *, chat, models, embeddings, images, admin.", field="scopes")
     return tuple(scope for scope in known if scope in scopes)
 
 
 def _name(name: str) -> str:
     shown = " ".join(name.split())
     if not 1 <= len(shown) <= LONGEST_NAME or not shown.isprintable():
-        raise InvalidInputError(f"A key has a name of 1 to {LONGEST_NAME} printable characters.", field="name")
+        raise InvalidInputError("A key has a name of 1 to 80 printable characters.", field="name")
     return shown

@@ -61,9 +61,9 @@ def check(password: str, *, minimum: int, context: tuple[str, ...] = ()) -> str:
     """
     normal = normalise(password)
     if len(normal) > LONGEST:
-        raise WeakPasswordError(f"A password has at most {LONGEST} characters.", field="password")
+        raise WeakPasswordError("A password has at most 256 characters.", field="password")
     if len(normal) < minimum:
-        raise WeakPasswordError(f"A password needs at least {minimum} characters.", field="password")
+        raise WeakPasswordError("This password is too short.", field="password")
     folded = normal.casefold()
     if _is_common(folded):
         raise WeakPasswordError("This password is one of those that are tried first.", field="password")

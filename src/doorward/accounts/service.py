@@ -156,6 +156,11 @@ class Accounts:
             raise NotFoundError("There is no such account.")
         return found
 
+    async def account_of_mailbox(self, mailbox: bytes) -> Account | None:
+        """The account of a mailbox (its keyed digest, see `entrance.mailbox_digest`)."""
+        known = await self.parts.database.read(lambda c: tables.account_of_mailbox(c, mailbox))
+        return None if known is None else known.account
+
     async def newest(self, after: str = "", limit: int = 50) -> list[Account]:
         """Accounts, newest first, from behind the id `after`."""
         return await self.parts.database.read(lambda c: tables.list_accounts(c, after, limit))

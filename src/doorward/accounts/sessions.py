@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from doorward.accounts import credential_tables as tables
 from doorward.accounts.book import Book
-from doorward.accounts.devices import device_token, new_device_id
+from doorward.accounts.devices import device_token, label_of, new_device_id
 from doorward.accounts.model import Account, Entered, Scope, Session, Visitor
 from doorward.accounts.parts import AccountsParts
 from doorward.accounts.tokens import digest_of, new_session_token
@@ -21,7 +21,6 @@ from doorward.hall.ids import new_id
 from doorward.hall.model import Standing
 
 _DAY = 86_400.0
-_LONGEST_LABEL = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class Sessions:
         `device_id`: the known device that logs in; empty, or no longer known: the device is known from now on.
         """
         now = self._parts.clock.now()
-        label = " ".join(visitor.label.split())[:_LONGEST_LABEL]
+        label = label_of(visitor.label)
         is_known = bool(device_id) and tables.use_device(connection, device_id, account.account_id, now)
         if not is_known:
             device_id = new_device_id(now)

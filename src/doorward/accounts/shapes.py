@@ -1,0 +1,75 @@
+"""What requests may say, with a limit on everything."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Email = Annotated[str, Meta(max_length=320)]
+Password = Annotated[str, Meta(max_length=1024)]
+Ticket = Annotated[str, Meta(max_length=256)]
+Proof = Annotated[str, Meta(max_length=8192)]
+Id = Annotated[str, Meta(max_length=64)]
+Code = Annotated[str, Meta(max_length=32)]
+Token = Annotated[str, Meta(max_length=512)]
+
+
+class OfferBody(msgspec.Struct):
+    """Ask for a ticket and a challenge. The address may be given, so that the price is right at once."""
+
+    email: Email = ""
+
+
+class SignupBody(msgspec.Struct):
+    """The form of a sign-up."""
+
+    email: Email
+    ticket: Ticket = ""
+    proof: Proof = ""
+    password: Password = ""
+
+
+class LoginBody(msgspec.Struct):
+    """The form of a log-in."""
+
+    email: Email
+    ticket: Ticket = ""
+    proof: Proof = ""
+    password: Password = ""
+
+
+class ConfirmBody(msgspec.Struct):
+    """The code from the letter, or the token of the letter's link."""
+
+    pending: Id = ""
+    code: Code = ""
+    link: Token = ""
+
+
+class PendingBody(msgspec.Struct):
+    """What waits for its code."""
+
+    pending: Id
+
+
+class LinkBody(msgspec.Struct):
+    """The token of a link, from the page that the link opened."""
+
+    token: Token
+
+
+class KeyBody(msgspec.Struct):
+    """A new API key."""
+
+    name: Annotated[str, Meta(max_length=200)]
+    scopes: Annotated[list[Annotated[str, Meta(max_length=32)]], Meta(max_length=16)] = msgspec.field(
+        default_factory=lambda: ["*"]
+    )
+    expires_in_days: int | None = None
+
+
+class OperatorProofBody(msgspec.Struct):
+    """Ask for a proof that this service knows a key."""
+
+    key_id: Id
+    nonce: Annotated[str, Meta(min_length=16, max_length=256)]
