@@ -30,6 +30,7 @@ _FIGURE: Final = Markup(
 )
 _LEGEND: Final = Markup('<ul class="legend">{}</ul>')
 _KEY: Final = Markup('<li><svg class="key" viewBox="0 0 24 8" aria-hidden="true">{}</svg>{}</li>')
+_BAR_KEY: Final = Markup('<rect class="bar series-{}" width="24" height="8"/>')
 _LINE_KEY: Final = Markup('<path class="line series-{}" d="M1 4H23"/>')
 _LEVEL_KEY: Final = Markup('<rect class="span level-{}" y="{}" width="24" height="{}"/>')
 _TABLE: Final = Markup(
@@ -68,7 +69,12 @@ def chart(kind: str, series: Sequence[tuple[str, Any]], **options: Any) -> Marku
     drawn = shapes.grid() + _DRAWERS[kind](rows, ceiling)
     scale = [_plain(ceiling), _plain(ceiling / 2), "0"]
     plot = _plot(drawn, frame, scale, _summary(rows, frame), kind)
-    return _figure(frame, plot, _legend([row.name for row in rows]), _value_table(rows, frame))
+    return _figure(
+        frame,
+        plot,
+        _legend([row.name for row in rows], _BAR_KEY if kind == "bar" else _LINE_KEY),
+        _value_table(rows, frame),
+    )
 
 
 def _posture(rows: list[Band], frame: Frame) -> Markup:
@@ -122,11 +128,11 @@ def _thinned(labels: Sequence[str]) -> list[str]:
     return [labels[round(last * place / (_MOST_LABELS - 1))] for place in range(_MOST_LABELS)]
 
 
-def _legend(names: Sequence[str]) -> Markup:
+def _legend(names: Sequence[str], key: Markup) -> Markup:
     if len(names) < 2:
         return _EMPTY
     return _LEGEND.format(
-        _EMPTY.join(_KEY.format(_LINE_KEY.format(index), name) for index, name in enumerate(names, start=1))
+        _EMPTY.join(_KEY.format(key.format(index), name) for index, name in enumerate(names, start=1))
     )
 
 

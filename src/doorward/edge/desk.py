@@ -76,7 +76,7 @@ class FrontDesk:
             languages=headers.get("accept-language", "")[:_LONGEST_HINT],
             language=self.language(request),
             client_hints=headers.get("sec-ch-ua", "")[:_LONGEST_HINT],
-            referrer=_site(headers.get("referer", "")),
+            referrer=site_of(headers.get("referer", "")),
         )
 
     def standing(self, request: Request, role: Role = Role.MEMBER) -> Standing:
@@ -136,10 +136,10 @@ def canonical_address(text: str) -> str:
     return (mapped or address).compressed
 
 
-def _site(referrer: str) -> str:
+def site_of(referrer: str) -> str:
     """Only the site of a referrer: its path may hold what is nobody's business."""
     try:
         parts = urlsplit(referrer[:2048])
     except ValueError:
         return ""
-    return f"{parts.scheme}://{parts.netloc}"[:_LONGEST_HINT] if parts.netloc else ""
+    return f"{parts.scheme}://{parts.netloc}"[:_LONGEST_HINT] if parts.scheme in ("http", "https") else ""

@@ -73,7 +73,7 @@ class Boundary:
         except Exception as error:
             if not isinstance(error, DoorwardError | HTTPException):
                 # The plain form: a renderer that shows local variables would show passwords.
-                LOG.error("request_failed", route=route_of(scope), traceback="".join(format_exception(error)))
+                LOG.error("request_failed", route=route_of(scope), traceback="".join(format_exception(error)))  # noqa: TRY400
             if answer.status:
                 raise  # too late for another answer: the server closes the connection
             response = self._problems.respond(Request(scope), error)

@@ -5,6 +5,7 @@ A template's name comes from our code alone, never from a request.
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from gettext import NullTranslations
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -49,8 +50,21 @@ def _environment(language: str, static_url: Callable[[str], str]) -> Environment
     environment.install_gettext_translations(words, newstyle=True)  # type: ignore[attr-defined]
     environment.policies["ext.i18n.trimmed"] = True
     environment.globals.update(static=static_url, chart=_chart_in(words.gettext))
-    environment.filters.update(moment=moment, day=day, told=lambda message: words.gettext(message) if message else "")
+    environment.filters.update(
+        moment=moment, day=day, told=_teller(words), prose=lambda text: prose(_teller(words)(text))
+    )
     return environment
+
+
+def _teller(words: NullTranslations) -> Callable[[str], str]:
+    """Translates a text that was written elsewhere in our code: an error's message, an operation's summary."""
+    return lambda text: words.gettext(text) if text else ""
+
+
+def prose(text: str) -> Markup:
+    """Text as HTML, with what stands in `backticks` as code."""
+    pieces = str(escape(text)).split("`")
+    return Markup("".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces)))
 
 
 def _chart_in(words: Callable[[str], str]) -> Callable[..., Markup]:
