@@ -88,8 +88,8 @@ class Exchange:
         self._caller = caller
         self._connection: Connection | None = None
         self._is_reused = False
-        self._has_begun_answer = False
-        self._is_over = False
+        self.has_begun_answer = False
+        self.is_over = False
         self._is_paused = False
         self._held: list[bytes] = []  # body that waits for a connection
         self._held_size = 0
@@ -107,7 +107,7 @@ class Exchange:
 
     def body(self, data: bytes) -> None:
         """Some of the request's body, without its framing."""
-        if self._is_over or not data:
+        if self.is_over or not data:
             return
         self._sent_bytes += len(data)
         if self._request.length < 0:
@@ -124,7 +124,7 @@ class Exchange:
     def body_end(self) -> None:
         """The request's body is whole."""
         self._is_body_whole = True
-        if self._is_over or self._request.length >= 0:
+        if self.is_over or self._request.length >= 0:
             return
         if self._connection is not None:
             self._connection.transport.write(b"0\r\n\r\n")
@@ -135,27 +135,32 @@ class Exchange:
         """The caller takes no more for now: neither does the relay, and silence is no fault meanwhile."""
         self.deadline = math.inf
         self._is_paused = True
-        if self._connection is not None:
+        if self._connection is not None and not self._connection.transport.is_closing():
             self._connection.transport.pause_reading()
 
     def resume(self) -> None:
         """The caller takes more again."""
         self._is_paused = False
-        if self._connection is not None and not self._is_over:
+        if self._connection is not None and not self.is_over:
             self.deadline = self._relay.now + self._relay.limits.idle_timeout_seconds
-            self._connection.transport.resume_reading()
+            if not self._connection.transport.is_closing():
+                self._connection.transport.resume_reading()
 
     def cancel(self) -> None:
         """The caller has gone, or broke its own request off: close the AI service's connection at once."""
-        if not self._is_over:
-            self._end("gone", is_ok=self._has_begun_answer)
+        if not self.is_over:
+            self._end("gone", is_ok=self.has_begun_answer)
+
+    def end_now(self) -> None:
+        """The time to drain is over."""
+        self.fail(errors.DRAINING, "")
 
     def time_out(self) -> None:
         """Nothing came for too long."""
         if self._connection is None:
             self.fail(errors.NO_ROUTE, "timeout")
         else:
-            self.fail(errors.STALLED if self._has_begun_answer else errors.NO_ANSWER, "timeout")
+            self.fail(errors.STALLED if self.has_begun_answer else errors.NO_ANSWER, "timeout")
 
     # From the pool
 
@@ -194,12 +199,12 @@ class Exchange:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
         self._head = b"".join(lines)
-        self._has_begun_answer = True
+        self.has_begun_answer = True
         self._relay.answered_after(request.standing, asyncio.get_running_loop().time() - self._began)
 
     def received(self, pieces: list[bytes], *, is_complete: bool) -> None:
         """Give on what came: head, pieces and end in one write."""
-        if self._is_over:
+        if self.is_over:
             return
         if self._is_chunked:
             out = [self._head] if self._head else []
@@ -220,11 +225,11 @@ class Exchange:
 
     def lost(self, fault: str) -> None:
         """The AI service's connection is gone before the answer was whole."""
-        if self._is_over:
+        if self.is_over:
             return
-        if fault == "end" and self._ends_by_close and self._has_begun_answer:
+        if fault == "end" and self._ends_by_close and self.has_begun_answer:
             self.received([], is_complete=True)
-        elif self._has_begun_answer:
+        elif self.has_begun_answer:
             self.fail(errors.BROKEN if fault == "broken" else errors.CUT, fault if fault == "broken" else "cut")
         elif self._is_reused and fault != "broken" and self._may_repeat():
             self._connection = None
@@ -260,12 +265,12 @@ class Exchange:
 
     def fail(self, fault: RelayFault, observed: str) -> None:
         """End with a fault: as an answer if none has begun, as an event in a stream of events, and by cutting."""
-        if self._is_over:
+        if self.is_over:
             return
         self._end(fault.code, is_ok=False)
         if observed and observed != "busy":
             self._relay.hooks.observe(observed)
-        if not self._has_begun_answer:
+        if not self.has_begun_answer:
             is_last = not self._caller.relay_keeps_alive() or not self._is_body_whole
             request_id = self._request.request_id.decode("latin-1")
             self._caller.relay_write(fault.answer(request_id, is_last=is_last, is_head=self.expects_no_body))
@@ -277,7 +282,7 @@ class Exchange:
         self._caller.relay_cut()
 
     def _end(self, outcome: str, *, is_ok: bool) -> None:
-        self._is_over = True
+        self.is_over = True
         self.is_cancelled = True
         self._held = []
         self._relay.ended(self, outcome)

@@ -87,7 +87,7 @@ class Relay:
     def cut_all(self) -> None:
         """The time to drain is over: end every exchange as cut, with an error that says so."""
         for exchange in list(self.running):
-            exchange.fail(errors.DRAINING, "")
+            exchange.end_now()
 
     def figures(self) -> dict[str, float]:
         """Counts since the start, and the existing lane's time to first byte in the last exchanges, in seconds."""
