@@ -12,7 +12,6 @@ import sys
 from statistics import median
 
 from served import Served, figures_out, forged_signup
-
 from steady import Steady
 
 FLOOD_PER_SECOND = 2_000

@@ -43,6 +43,8 @@ GOALS = {
     "demo_people_lost": Goal("0", 0, at_least=False, about="newcomers turned away with no place in line"),
     "demo_bots_admitted_percent": Goal("≤ 5 %", 5, at_least=False, about="bots admitted"),
     "demo_first_action_s": Goal("≤ 10 s", 10, at_least=False, about="seconds until the gate first acted"),
+    "demo_runs_reopened": Goal("3", 3, at_least=True, about="runs in which the door reopened by itself"),
+    "demo_takeovers": Goal("0", 0, at_least=False, about="accounts taken over by leaked passwords"),
 }
 
 

@@ -12,9 +12,8 @@ import subprocess
 import sys
 import time
 
-from served import SERVER_CORE, Served, figures_out
-
 from load import Answers, saturate
+from served import SERVER_CORE, Served, figures_out
 from steady import Steady
 
 SECONDS = 10.0
