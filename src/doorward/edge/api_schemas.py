@@ -1,9 +1,14 @@
 """Shapes of the JSON API, as JSON Schema 2020-12 (the dialect of OpenAPI 3.1).
 
-Kept by hand, because it is a promise to others; tests compare it with the rooms' own structs and with real answers.
+What a caller sends is taken from the rooms' own structs, with words added by the member's name. What we answer is kept
+by hand, because it is a promise to others; a test holds it against real answers.
 """
 
 from typing import Any, Final
+
+import msgspec
+
+from doorward.accounts import shapes
 
 Schema = dict[str, Any]
 
@@ -31,18 +36,43 @@ def _list_of(name: str) -> Schema:
     return {"type": "array", "items": ref(name)}
 
 
-_EMAIL: Final = _text("E-mail address.", format="email", maxLength=320)
-_PASSWORD: Final = _text("A password; leave it out to log in by mail code.", format="password", maxLength=1024)
-_TICKET: Final = _text("The ticket of the offer.", maxLength=256)
-_PROOF: Final = _text("The solved challenge: an ALTCHA v2 payload, base 64.", maxLength=8192)
-_CODE: Final = _text("The code from the mail.", maxLength=16)
-_PENDING: Final = _text("Names what waits for the code.", maxLength=256)
 _UNIX: Final = _number("Unix seconds.", "number")
+_UNIX_OR_NONE: Final[Schema] = {"type": ["number", "null"], "description": "Unix seconds; null: never."}
 _SESSION: Final = _text("A session token, `dws_…`; also set as a cookie.")
 _LANE: Final = _text("Who is served before whom.", enum=["existing", "probation"])
-_LEVEL: Final = _text("How strict the door is.", enum=["open", "careful", "probation", "waitlist"])
+_SCOPES: Final[Schema] = {"type": "array", "items": _text()}
+_NEXT: Final = "Give it as `after` for what follows."
 
-SCHEMAS: Final[dict[str, Schema]] = {
+WORDS: Final = {
+    "email": "E-mail address.",
+    "password": "A password; leave it out to log in by mail code.",
+    "ticket": "The ticket of the offer.",
+    "proof": "The solved challenge: an ALTCHA v2 payload, base 64.",
+    "code": "The code from the mail.",
+    "pending": "Names what waits for the code.",
+    "link": "The token of the mail's link, instead of a code.",
+    "name": "What the key is for.",
+    "scopes": "What the key may do; `*` is everything of the AI service.",
+    "expires_in_days": "Days until the key ends; without it, never.",
+    "key_id": "The id of a key with the scope `admin`.",
+    "nonce": "Random text of the caller.",
+    "level": "How strict the door is.",
+    "cohort": "A cohort's key, `*` for everybody.",
+    "reason": "Why, for those who read the history.",
+    "minutes": "How long it holds.",
+}
+
+BODIES: Final = (
+    shapes.OfferBody,
+    shapes.SignupBody,
+    shapes.LoginBody,
+    shapes.ConfirmBody,
+    shapes.PendingBody,
+    shapes.KeyBody,
+    shapes.OperatorProofBody,
+)
+
+_ANSWERS: Final[dict[str, Schema]] = {
     "Problem": {
         "description": "An error (RFC 9457).",
         **_object(
@@ -57,65 +87,97 @@ SCHEMAS: Final[dict[str, Schema]] = {
             field=_text("The input at fault."),
             retry_after=_number("Seconds to wait, as in `Retry-After`."),
             offer=ref("Offer"),
+            reasons=_list_of("Reason"),
         ),
     },
-    "OfferRequest": _object("", email=_EMAIL),
+    "Reason": _object("code evidence", code=_text(), evidence={"type": "object", "additionalProperties": _text()}),
     "Offer": _object(
         "ticket challenge expires_at",
-        ticket=_TICKET,
+        ticket=_text("Goes with the form."),
         challenge={"type": "object", "description": "An ALTCHA v2 challenge."},
         expires_at=_UNIX,
     ),
-    "Signup": _object("ticket email", ticket=_TICKET, proof=_PROOF, email=_EMAIL, password=_PASSWORD),
-    "SignupTaken": _object(
-        "",
-        pending=_PENDING,
-        next=_text("What comes next.", enum=["confirm", "mail_link"]),
-        waitlisted={"type": "boolean"},
-        position=_number("Place in line; 1 is next."),
-        place=_text("Names the place: `GET /api/v1/waitlist/{token}`."),
+    "Mailed": _object(
+        "pending next",
+        pending=_text("Names what waits for the code."),
+        next=_text("What is in the mail: a code to confirm, or a link.", enum=["confirm", "mail_link"]),
     ),
-    "Confirmation": _object("pending code", pending=_PENDING, code=_CODE),
-    "Login": _object("email", email=_EMAIL, password=_PASSWORD, ticket=_TICKET, proof=_PROOF),
-    "Pending": _object("pending", pending=_PENDING),
-    "Session": _object("session", session=_SESSION),
-    "NewAccount": _object("account_id lane session", account_id=_text(), lane=_LANE, session=_SESSION),
+    "MailedOrWaitlisted": {
+        "description": "Either a mail is on its way, or there is a place in line.",
+        **_object(
+            "",
+            pending=_text("Names what waits for the code."),
+            next=_text("What is in the mail: a code to confirm, or a link.", enum=["confirm", "mail_link"]),
+            waitlisted={"type": "boolean"},
+            position=_number("Place in line; 1 is next."),
+            place=_text("Names the place: `GET /api/v1/waitlist/{token}`."),
+        ),
+    },
+    "SentAgain": _object("pending", pending=_text()),
+    "Entered": _object(
+        "account_id lane session expires_at device",
+        account_id=_text(),
+        lane=_LANE,
+        session=_SESSION,
+        expires_at=_UNIX,
+        device=_text("Send it as `Doorward-Device` at the next log-in: this device is known then."),
+    ),
     "Account": _object("account_id lane role usage", account_id=_text(), lane=_LANE, role=_text(), usage=ref("Usage")),
     "Usage": _object(
-        "tokens_today requests_ok requests_refused active_days",
+        "tokens_today tokens_per_day requests_ok requests_refused active_days",
         tokens_today=_number(),
         tokens_per_day={"type": ["integer", "null"], "description": "Null: no cap."},
         requests_ok=_number(),
         requests_refused=_number(),
         active_days=_number(),
     ),
-    "SessionEntry": _object("session_id", session_id=_text()),
-    "Sessions": _object("sessions", sessions=_list_of("SessionEntry")),
-    "KeyRequest": _object(
-        "name",
-        name=_text(maxLength=100),
-        scopes={"type": "array", "items": _text()},
-        expires_in_days=_number(),
+    "Session": _object(
+        "session_id created_at last_used_at expires_at device current",
+        session_id=_text(),
+        created_at=_UNIX,
+        last_used_at=_UNIX,
+        expires_at=_UNIX,
+        device=_text("What the browser called itself."),
+        current={"type": "boolean", "description": "Whether this request came with it."},
     ),
-    "KeyEntry": _object("key_id name scopes", key_id=_text(), name=_text(), scopes={"type": "array", "items": _text()}),
-    "Keys": _object("keys", keys=_list_of("KeyEntry")),
-    "NewKey": _object("key_id key", key_id=_text(), key=_text("The key, `dw_live_…`; shown this once.")),
+    "Sessions": _object("sessions", sessions=_list_of("Session")),
+    "Ended": _object("ended", ended=_number("How many ended.")),
+    "Key": _object(
+        "key_id name hint scopes created_at expires_at last_used_at",
+        key_id=_text(),
+        name=_text(),
+        hint=_text("The first characters, to recognise it by."),
+        scopes=_SCOPES,
+        created_at=_UNIX,
+        expires_at=_UNIX_OR_NONE,
+        last_used_at=_UNIX_OR_NONE,
+    ),
+    "Keys": _object("keys", keys=_list_of("Key")),
+    "NewKey": {
+        "allOf": [ref("Key"), _object("key", key=_text("The key, `dw_live_…`; shown this once."))],
+    },
     "Place": _object("position", position=_number("1 is next.")),
-    "Letters": _object("letters", letters=_list_of("Letter")),
     "Letter": _object(
-        "sequence recipient subject text", sequence=_number(), recipient=_text(), subject=_text(), text=_text()
+        "sequence recipient subject text html at",
+        sequence=_number(),
+        recipient=_text(),
+        subject=_text(),
+        text=_text(),
+        html=_text(),
+        at=_UNIX,
     ),
+    "Letters": _object("letters next", letters=_list_of("Letter"), next=_number(_NEXT)),
+    "AccountEntry": _object(
+        "account_id email lane role created_at",
+        account_id=_text(),
+        email=_text("All but the first letter of the name is hidden."),
+        lane=_LANE,
+        role=_text(),
+        created_at=_UNIX,
+    ),
+    "Accounts": _object("accounts next", accounts=_list_of("AccountEntry"), next=_text(_NEXT)),
     "Posture": _object("version", version=_number()),
-    "PostureChange": _object(
-        "level reason",
-        cohort=_text("A cohort's key, `*` for everybody."),
-        level=_LEVEL,
-        reason=_text(),
-        minutes=_number("How long it holds."),
-    ),
     "PostureHistory": _object("changes", changes={"type": "array", "items": {"type": "object"}}),
-    "Accounts": _object("accounts", accounts={"type": "array", "items": {"type": "object"}}),
-    "OperatorProofRequest": _object("key_id nonce", key_id=_text(), nonce=_text()),
     "OperatorProof": _object("proof", proof=_text("HMAC-SHA-256 of the nonce under the SHA-256 of the key.")),
     "Readiness": _object(
         "ready lanes parts",
@@ -124,3 +186,16 @@ SCHEMAS: Final[dict[str, Schema]] = {
         parts={"type": "object", "additionalProperties": _text(enum=["ok", "away"])},
     ),
 }
+
+
+def _body_schemas() -> dict[str, Schema]:
+    _, components = msgspec.json.schema_components(BODIES, ref_template="#/components/schemas/{name}")
+    for schema in components.values():
+        schema.pop("title", None)
+        for name, member in schema.get("properties", {}).items():
+            if name in WORDS:
+                member["description"] = WORDS[name]
+    return components
+
+
+SCHEMAS: Final[dict[str, Schema]] = {**_body_schemas(), **_ANSWERS}

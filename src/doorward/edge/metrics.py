@@ -1,8 +1,11 @@
 """`/metrics` in the Prometheus text format, from the rooms' figures.
 
-A room's `figures()` gives names with labels already in them (`gate_arrivals_total{action="admit"}`). What a name means
-stands in `HELP`; a name that is not there is still shown, with its own words as help. Labels are bounded by the rooms,
-and the number of lines is bounded here: an attacker must not be able to grow them.
+A room's `figures()` gives names with labels already in them (`gate_arrivals_total{action="admit"}`), or, where one of
+the house's own count keys is the label, behind a colon (`gate_verdicts_total:signup/admit/price.paid`). Labels are bounded
+by the rooms, and the number of lines is bounded here: an attacker must not be able to grow them.
+
+The page tells an attacker how well an attack goes. So it is open without a key only to this machine, and only where
+the service itself is reached on this machine: with a public address in front, a proxy here would make everybody local.
 """
 
 import ipaddress
@@ -23,8 +26,10 @@ from doorward.edge.desk import FrontDesk, canonical_address
 from doorward.edge.view import Figures, HouseView
 from doorward.hall.model import Role
 
-_NAME: Final = re.compile(r"^(?P<name>[a-z][a-z0-9_]*)(?:\{(?P<labels>[^{}]*)\})?$")
+_NAME: Final = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(?:\{(?P<labels>[^{}\n]*)\}|:(?P<key>[a-z0-9_./-]+))?")
 _LABEL: Final = re.compile(r'([a-z_][a-z0-9_]*)="([^"\\\n]*)"')
+_KEY_LABELS: Final = ("attempt", "action", "reason")  # as in `hall.events.ArrivalsSummarised`
+_LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 _MOST_LINES: Final = 2000
 _FORWARDED: Final = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
 
@@ -34,7 +39,8 @@ class Metrics:
 
     def __init__(self, house: HouseView, desk: FrontDesk) -> None:
         self._desk = desk
-        self._networks = [ipaddress.ip_network(text) for text in house.front.metrics_networks]
+        networks = house.front.metrics_networks or (_LOOPBACK if house.front.is_loopback else ())
+        self._networks = [ipaddress.ip_network(text) for text in networks]
         self._registry = CollectorRegistry()
         self._registry.register(RoomFigures(house.figures, house.front.version))
         ProcessCollector(registry=self._registry)
@@ -93,7 +99,9 @@ def _family(name: str) -> Metric:
 
 
 def _parsed(text: str) -> tuple[str, dict[str, str]]:
-    match = _NAME.match(text)
+    match = _NAME.fullmatch(text)
     if match is None:
         raise ValueError(f"not a figure's name: {text[:80]!r}")
+    if match["key"]:
+        return match["name"], dict(zip(_KEY_LABELS, match["key"].split("/"), strict=False))
     return match["name"], dict(_LABEL.findall(match["labels"] or ""))

@@ -137,8 +137,18 @@ def _entry(operation: Operation) -> dict[str, object]:
 
 def _fields(shape: str) -> list[tuple[str, bool, str]]:
     """Name, whether it is always there, and the words of each member of a shape."""
-    schema = SCHEMAS[shape] if shape and shape != "Problem" else {}
+    if not shape or shape == "Problem":
+        return []
+    parts = SCHEMAS[shape].get("allOf", [SCHEMAS[shape]])
+    return [field for part in parts for field in _members(_followed(part))]
+
+
+def _members(schema: dict[str, Any]) -> list[tuple[str, bool, str]]:
     required = schema.get("required", [])
     return [
-        (name, name in required, inner.get("description", "")) for name, inner in schema.get("properties", {}).items()
+        (name, name in required, member.get("description", "")) for name, member in schema.get("properties", {}).items()
     ]
+
+
+def _followed(schema: dict[str, Any]) -> dict[str, Any]:
+    return SCHEMAS[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema

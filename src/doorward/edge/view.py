@@ -26,7 +26,8 @@ Figures = Callable[[], Mapping[str, float]]
 class Front:
     """How this service presents itself.
 
-    `metrics_networks`: who may read `/metrics` without being an administrator, as CIDR networks.
+    `metrics_networks`: who may read `/metrics` without being an administrator, as CIDR networks; empty: this machine,
+    as long as the public URL is on this machine as well.
     `security_contact`: a `mailto:` or `https:` address for security.txt (RFC 9116); empty: the public URL itself.
     """
 
@@ -34,7 +35,7 @@ class Front:
     version: str = "0"
     security_contact: str = ""
     body_limit_bytes: int = 64 * 1024
-    metrics_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    metrics_networks: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -46,6 +47,12 @@ class Front:
     def is_https(self) -> bool:
         """Whether people reach the service over TLS."""
         return self.public_url.startswith("https://")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the public URL names this machine itself: somebody is trying us out."""
+        host = urlsplit(self.public_url).hostname or ""
+        return host in ("localhost", "::1") or host.startswith("127.")
 
     @property
     def cookie_name(self) -> str:

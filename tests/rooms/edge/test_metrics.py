@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from doorward.edge.app import build_app
 from doorward.edge.metrics import families
-from doorward.edge.view import HouseView
+from doorward.edge.view import Front, HouseView
 
 LOCAL = ("127.0.0.1", 9)
 
@@ -45,6 +46,20 @@ async def test_figures_are_families(client: Any) -> None:
 )
 async def test_who_may_read(client: Any, client_address: Any, headers: dict[str, str], status: int) -> None:
     assert (await client.get("/metrics", client=client_address, headers=headers)).status == status
+
+
+async def test_with_a_public_address_nobody_is_local(client: Any, house: HouseView) -> None:
+    public = type(client)(build_app(replace(house, front=Front(public_url="https://ai.example"))))
+    assert (await public.get("/metrics", client=LOCAL)).status == 401
+    listed = Front(public_url="https://ai.example", metrics_networks=("10.0.0.0/8",))
+    listed_client = type(client)(build_app(replace(house, front=listed)))
+    assert (await listed_client.get("/metrics", client=("10.1.2.3", 1))).status == 200
+    assert (await listed_client.get("/metrics", client=LOCAL)).status == 401
+
+
+def test_count_keys_are_labels() -> None:
+    (family,) = families([{"gate_verdicts_total:signup/admit/price.paid": 4.0}])
+    assert family.samples[0].labels == {"attempt": "signup", "action": "admit", "reason": "price.paid"}
 
 
 def test_lines_are_bounded() -> None:
