@@ -83,7 +83,7 @@ def _database(config: Config) -> Iterator[Finding]:
     url = config.stores.database_url()
     try:
         parsed = parse_url(url)
-    except StoreSetupError:
+    except (StoreSetupError, ValueError):  # the latter: a port that is no number
         yield Finding(
             (name,), "is no database that Doorward knows", "`sqlite:///path` or `postgresql://user@host/name`"
         )

@@ -17,7 +17,7 @@ _SECRET_NAME: Final = re.compile(r"(?:^|_)(?:secret|password|api_key|token|crede
 _CONSTRAINT: Final = re.compile(r"Expected `(\w+)` (of length )?([<>]=?) (\S+)")
 _KINDS: Final = {
     "int": "a whole number", "float": "a number", "str": "a text in quotes", "bool": "true or false", "array": "a list",
-    "object": "a table", "null": "nothing",
+    "object": "a table", "null": "nothing", "date": "a date", "datetime": "a date", "time": "a time of day",
 }  # fmt: skip
 _ORDER: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
@@ -136,7 +136,7 @@ def _reworded(field: Field, message: str) -> str:
         return "must be one of " + ", ".join(str(choice) for choice in choices)
     if found := _CONSTRAINT.match(problem):
         unit = (" characters" if found[1] == "str" else " entries") if found[2] else ""
-        text = f"must be {_ORDER[found[3]]} {found[4]}{unit}"
+        text = "must not be empty" if unit and found[4] == "1" else f"must be {_ORDER[found[3]]} {found[4]}{unit}"
     elif found := re.match(r"Expected `([\w |]+)`, got `(\w+)`", problem):
         text = f"must be {_KINDS.get(found[1], found[1])}, not {_KINDS.get(found[2], found[2])}"
     else:

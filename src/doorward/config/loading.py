@@ -69,11 +69,12 @@ def examine(path: Path | None, environment: Mapping[str, str], *, makes_secret: 
         read_file(path, reading)
     read_environment(environment, reading)
     config = _built({name: found.value for name, found in reading.found.items() if name not in reading.faulty})
-    for finding in findings(config):
-        if not reading.faulty & set(finding.names):
-            reading.mistakes.append(_placed(finding, reading))
-    if not reading.faulty & {("secret",)}:
-        config = _with_secret(config, reading, makes_secret=makes_secret)
+    if reading.is_whole:
+        fitting = [finding for finding in findings(config) if not reading.faulty & set(finding.names)]
+        reading.mistakes += [_placed(finding, reading) for finding in fitting]
+        reading.faulty |= {finding.names[0] for finding in fitting if finding.gravity is Gravity.ERROR}
+        if ("secret",) not in reading.faulty:
+            config = _with_secret(config, reading, makes_secret=makes_secret)
     ordered = sorted(reading.mistakes, key=lambda mistake: (mistake.source == ENVIRONMENT, mistake.line or 0))
     return Examination(config, tuple(ordered))
 
@@ -113,6 +114,8 @@ def _with_secret(config: Config, reading: Reading, *, makes_secret: bool) -> Con
         return config
     if not _is_embedded(config):
         names: tuple[Name, ...] = (("secret",), ("stores", "database"), ("stores", "counters"))
+        if reading.faulty & set(names):
+            return config
         problem = "is needed with shared stores: each machine would make its own and refuse the others' tickets"
         reading.mistakes.append(_placed(Finding(names, problem, advice), reading))
         return config

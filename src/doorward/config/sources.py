@@ -41,6 +41,7 @@ class Reading:
     found: dict[Name, Found] = field(default_factory=dict)
     faulty: set[Name] = field(default_factory=set)
     mistakes: list[Mistake] = field(default_factory=list)
+    is_whole: bool = True  # False: the file could not be read, so what is missing may stand there
 
     def blame(self, setting: Field, place: tuple[str, int | None, str], problem: str) -> None:
         """Note that the value of a setting is no good; `place` is source, line and the key as it is written there."""
@@ -51,15 +52,9 @@ class Reading:
 def read_file(path: Path, reading: Reading) -> None:
     """Take the settings of a TOML file into `reading`."""
     text = _text_of(path, reading)
-    if text is None:
-        return
-    try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        reading.mistakes.append(_toml_mistake(path, text, str(error)))
-        return
-    except ValueError:  # a number of thousands of digits, or a date that no calendar has
-        reading.mistakes.append(Mistake(str(path), None, "", "holds a number or a date that cannot be read"))
+    document = None if text is None else _document_of(path, text, reading)
+    if text is None or document is None:
+        reading.is_whole = False
         return
     lines = key_lines(text)
     for key, value in document.items():
@@ -67,6 +62,16 @@ def read_file(path: Path, reading: Reading) -> None:
             _read_section(path, lines, (key, value), reading)
         else:
             _read_value(path, lines, ((key,), value), reading)
+
+
+def _document_of(path: Path, text: str, reading: Reading) -> dict[str, Any] | None:
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        reading.mistakes.append(_toml_mistake(path, text, str(error)))
+    except ValueError:  # a number of thousands of digits, or a date that no calendar has
+        reading.mistakes.append(Mistake(str(path), None, "", "holds a number or a date that cannot be read"))
+    return None
 
 
 def _text_of(path: Path, reading: Reading) -> str | None:

@@ -48,7 +48,10 @@ def judged(health: Health, fault: str, rules: HealthRules) -> Health:
 
 
 async def probe(origin: Origin, path: str, api_key: str, timeout_seconds: float) -> str:
-    """3. Ask `path` under the service's base address (with a leading slash: under its origin). Returns the fault, or nothing if it lives."""
+    """3. Ask `path` under the service's base address (with a leading slash: under its origin).
+
+    Returns the fault, or nothing if the service lives.
+    """
     try:
         async with asyncio.timeout(timeout_seconds):
             return await _asked(origin, path, api_key)

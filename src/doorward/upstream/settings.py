@@ -73,7 +73,8 @@ class UpstreamSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
         str,
         Meta(
             max_length=200,
-            description="Path that is asked whether the AI service is there: under `url`, or with a leading slash beside it.",
+            description="Path that is asked whether the AI service is there: under `url`; with a leading slash, "
+            "under its origin.",
         ),
     ] = "models"
     health_interval_seconds: Annotated[
