@@ -24,14 +24,20 @@ _SQLITE_PRIMARY_CODE = 0xFF  # the low byte of an extended result code (sqlite.o
 # PostgreSQL, appendix A "Error Codes".
 _SQLSTATES_FULL = frozenset({"53100"})
 _SQLSTATES_RETRIED = frozenset({"40001", "40P01"})
-_SQLSTATES_AWAY = ("08", "53", "57P", "55P03", "57014", "25006", "58", "28", "3D")
+_READ_ONLY = "25006"
+_SQLSTATES_AWAY = ("08", "53", "57P", "55P03", "57014", _READ_ONLY, "58", "28", "3D")
 
 
-def translated(error: Exception) -> Exception:
-    """The house's error for a driver's error, or the same exception if it is none of the store's health."""
+def translated(error: Exception, *, is_reading: bool = False) -> Exception:
+    """The house's error for a driver's error, or the same exception if it is none of the store's health.
+
+    `is_reading`: "read only" is then a mistake of the work and says nothing of the database.
+    """
     if isinstance(error, PoolTimeoutError):
         return StoreUnavailableError("All connections to the database are busy.", retry_after_seconds=1)
     if not isinstance(error, DBAPIError):
+        return error
+    if is_reading and _is_read_only(error):
         return error
     cause = error.orig
     if isinstance(cause, sqlite3.Error):
@@ -72,6 +78,10 @@ def _from_postgresql(error: DBAPIError) -> Exception:
     if is_away or error.connection_invalidated:
         return StoreUnavailableError("The database does not answer.", retry_after_seconds=2)
     return error
+
+
+def _is_read_only(error: DBAPIError) -> bool:
+    return _sqlstate(error) == _READ_ONLY or getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY
 
 
 def _sqlstate(error: DBAPIError) -> str:

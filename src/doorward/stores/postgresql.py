@@ -72,7 +72,7 @@ class PostgresStore:
             self._waiting -= 1
 
     def _read_now(self, work: Callable[[Connection], T]) -> T:
-        return self._with_retries(lambda: self._read_once(work))
+        return self._with_retries(lambda: self._read_once(work), is_reading=True)
 
     def _write_now(self, work: Callable[[Connection], T]) -> T:
         return self._with_retries(lambda: self._write_once(work))
@@ -97,22 +97,22 @@ class PostgresStore:
             callback()
         return result
 
-    def _with_retries(self, attempt: Callable[[], T]) -> T:
-        for number in range(1, _TRIES):
+    def _with_retries(self, attempt: Callable[[], T], *, is_reading: bool = False) -> T:
+        number = 1
+        while True:
             self._refuse_after_close()
             try:
                 return attempt()
-            except DBAPIError as error:
-                if not (is_retried(error) or (is_disconnect(error) and number == 1)):
-                    raise _shown(error) from error
-                _log.info("store_work_retried", attempt=number, error=type(error.orig).__name__)
             except Exception as error:
-                raise _shown(error) from error
+                is_worth_it = is_retried(error) or (is_disconnect(error) and number == 1)
+                if number == _TRIES or not is_worth_it:
+                    shown = translated(error, is_reading=is_reading)
+                    if shown is error:
+                        raise
+                    raise shown from error
+                _log.info("store_work_retried", attempt=number, error=type(error).__name__)
             time.sleep(random.uniform(0, 0.005 * 2**number))  # noqa: S311 - jitter, not a secret
-        try:
-            return attempt()
-        except Exception as error:
-            raise _shown(error) from error
+            number += 1
 
     def _refuse_after_close(self) -> None:
         if self._closing_until is not None and time.monotonic() > self._closing_until:
@@ -138,7 +138,3 @@ def make_engine(url: URL) -> Engine:
         pool_recycle=1800,
         connect_args={name: value for name, value in arguments.items() if name not in url.query},
     )
-
-
-def _shown(error: Exception) -> Exception:
-    return translated(error)

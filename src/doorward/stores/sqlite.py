@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -57,7 +58,7 @@ class SqliteStore:
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent state of the database, without the right to write."""
         if self._readers is None:  # in memory there is one connection, the writer's
-            result: T = await self._writer.submit(work)
+            result: T = await self._writer.submit(partial(_without_writing, work))
             return result
         if self._closing or self._reading >= _WAITING_LIMIT:
             raise StoreUnavailableError("Too many questions wait for the database.", retry_after_seconds=1)
@@ -92,7 +93,7 @@ class SqliteStore:
             with self._read_engine.connect() as connection:
                 return work(connection)
         except Exception as error:
-            shown = translated(error)
+            shown = translated(error, is_reading=True)
             if shown is error:
                 raise
             raise shown from error
@@ -149,6 +150,14 @@ def hold_in_use(path: Path, *, is_alone: bool = False) -> int:
         message = "The database is in use." if is_alone else "The database is being restored from a backup."
         raise StoreUnavailableError(message, retry_after_seconds=5) from error
     return descriptor
+
+
+def _without_writing(work: Callable[[Connection], T], connection: Connection) -> T:
+    connection.exec_driver_sql("PRAGMA query_only=ON")
+    try:
+        return work(connection)
+    finally:
+        connection.exec_driver_sql("PRAGMA query_only=OFF")
 
 
 def release(use: int) -> None:
