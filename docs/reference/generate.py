@@ -16,9 +16,9 @@ from pathlib import Path
 import click
 import msgspec
 import typer.main
-from doorward.cli import app
 
 import doorward
+from doorward.cli import app
 from doorward.config.settings import Config
 from doorward.edge.problems import kinds
 from doorward.hall import events
@@ -183,15 +183,27 @@ def commands_page() -> str:
     ]
     for path, command in commands():
         context = click.Context(command, info_name=path)
-        lines += [f"## `{path}`", "", *_help(command), "", "```", command.get_usage(context), "```", ""]
+        text, _, example = inspect.cleandoc(command.help or "").replace("\b", "").partition("Example: ")
+        example = (command.epilog or example).removeprefix("Example: ").strip()
+        lines += [
+            f"## `{path}`",
+            "",
+            text.strip(),
+            "",
+            "```",
+            command.get_usage(context),
+            "",
+            f"$ {example}",
+            "```",
+            "",
+        ]
         rows = [row for parameter in command.get_params(context) if (row := parameter.get_help_record(context))]
-        if rows:
-            lines += [
-                "| option | meaning |",
-                "|---|---|",
-                *(f"| `{name}` | {_cell(text)} |" for name, text in rows),
-                "",
-            ]
+        lines += [
+            "| option | meaning |",
+            "|---|---|",
+            *(f"| `{_cell(name)}` | {_cell(text)} |" for name, text in rows),
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -207,10 +219,6 @@ def _leaves(path: str, command: click.Command) -> Iterator[tuple[str, click.Comm
     for name, child in sorted(command.commands.items()):
         if not child.hidden:
             yield from _leaves(f"{path} {name}", child)
-
-
-def _help(command: click.Command) -> list[str]:
-    return [line.replace("\b", "").rstrip() for line in inspect.cleandoc(command.help or "").splitlines()]
 
 
 def _paragraph(thing: object) -> str:

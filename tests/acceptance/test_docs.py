@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import pytest
 import typer.main
-from doorward.cli import app
 
+from doorward.cli import app
 from doorward.config.fields import catalogue
 from doorward.config.loading import examine
 
