@@ -13,10 +13,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+from urllib.parse import urlsplit
 
 READY_WITHIN_SECONDS: Final = 20.0
 STOP_WITHIN_SECONDS: Final = 10.0
@@ -61,7 +63,7 @@ def run_demo(attack: Callable[[str, str], None], say: Callable[[str], None]) -> 
         say(f"starting a Doorward of its own on port {port}")
         with _server(directory, environment) as process:
             _wait_until_ready(process, port, directory)
-            attack(f"http://127.0.0.1:{port}", _admin_key(environment))
+            attack(f"http://127.0.0.1:{port}", _admin_key(environment, port))
 
 
 def _write_config(directory: Path, port: int) -> dict[str, str]:
@@ -110,15 +112,29 @@ def _is_ready(port: int) -> bool:
         connection.close()
 
 
-def _admin_key(environment: dict[str, str]) -> str:
-    command = [sys.executable, "-m", "doorward", "keys", "create", "--admin", "--name", "siege", "--json"]
+def _admin_key(environment: dict[str, str], port: int) -> str:
+    """Come in by the one-time link for the first admin, as a person would, and make a key."""
+    command = [sys.executable, "-m", "doorward", "admin", "link", "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, timeout=30, check=False)  # noqa: S603
     try:
-        key = json.loads(done.stdout)["key"]
-    except (ValueError, KeyError, TypeError) as error:
+        path = urlsplit(json.loads(done.stdout)["link"]).path
+        cookie = _post(port, path, b"", {})[0].get("set-cookie", "").partition(";")[0]
+        form = json.dumps({"name": "siege", "scopes": ["admin"]}).encode()
+        headers = {"Cookie": cookie, "Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}
+        return str(json.loads(_post(port, "/api/v1/keys", form, headers)[1])["key"])
+    except (ValueError, KeyError, TypeError, OSError, HTTPException) as error:
         words = done.stderr.decode(errors="replace")[-500:]
-        raise DemoError(f"no admin key (exit code {done.returncode}): {words}") from error
-    return str(key)
+        raise DemoError(f"no admin key could be made ({type(error).__name__}): {words}") from error
+
+
+def _post(port: int, path: str, body: bytes, headers: dict[str, str]) -> tuple[Message, bytes]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("POST", path, body, {"Accept": "application/json"} | headers)
+        answer = connection.getresponse()
+        return answer.headers, answer.read(100_000)
+    finally:
+        connection.close()
 
 
 def _free_port() -> int:

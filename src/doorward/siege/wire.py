@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_done",
         "_has_length",
+        "_is_kept",
         "_on_piece",
         "_parser",
         "_size",
@@ -81,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._size = 0
         self._started = 0.0
         self._has_length = False
+        self._is_kept = False
         self._parser = httptools.HttpResponseParser(self)
 
     # asyncio.Protocol
@@ -145,6 +147,8 @@ class Connection(asyncio.Protocol):
             self._answer = Answer()
             self._has_length = False
         else:
+            bounded = self._has_length or self._answer.status in {204, 304}
+            self._is_kept = bounded and bool(self._parser.should_keep_alive())  # the parser forgets after this call
             self._finish()
 
     # the siege's side
@@ -161,7 +165,8 @@ class Connection(asyncio.Protocol):
             raise CutError("the connection is closed")
         self.uses += 1
         self.heard = False
-        self._answer, self._body, self._size, self._has_length = Answer(), [], 0, False
+        self._answer, self._body, self._size = Answer(), [], 0
+        self._has_length = self._is_kept = False
         self._started, self._on_piece = started, on_piece
         self._done = asyncio.get_running_loop().create_future()
         self.transport.write(wire_bytes)
@@ -181,8 +186,7 @@ class Connection(asyncio.Protocol):
     @property
     def may_be_kept(self) -> bool:
         """Whether another request may follow on this connection."""
-        bounded = self._has_length or self._answer.status in {204, 304}
-        return bounded and not self.is_closed and bool(self._parser.should_keep_alive())
+        return self._is_kept and not self.is_closed
 
     def _finish(self) -> None:
         if self._done is None or self._done.done():
