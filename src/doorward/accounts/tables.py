@@ -280,15 +280,17 @@ def _pending(row: Row[Any]) -> Pending:
 
 
 def allowance_of(connection: Connection, mailbox: bytes) -> Row[Any] | None:
-    """What was sent to a mailbox so far; the row stays locked until the transaction ends."""
+    """What was sent to a mailbox so far; its row stays locked until the transaction ends, also a first one."""
+    blank = {"first_at": 0.0, "last_at": 0.0, "sent": 0, "day_at": 0.0, "sent_that_day": 0}
+    connection.execute(upsert(connection, mail_allowance).values(mailbox=mailbox, **blank).on_conflict_do_nothing())
     statement = select(mail_allowance).where(mail_allowance.c.mailbox == mailbox).with_for_update()
-    return connection.execute(statement).one_or_none()
+    row = connection.execute(statement).one()
+    return row if row.sent else None
 
 
 def keep_allowance(connection: Connection, mailbox: bytes, values: dict[str, float]) -> None:
-    """Write down what was sent to a mailbox."""
-    statement = upsert(connection, mail_allowance).values(mailbox=mailbox, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["mailbox"], set_=values))
+    """Write down what was sent to a mailbox (see `allowance_of`)."""
+    connection.execute(update(mail_allowance).where(mail_allowance.c.mailbox == mailbox).values(**values))
 
 
 def purge_pending(connection: Connection, expired_before: float) -> int:
