@@ -1,8 +1,8 @@
 """`/metrics` in the Prometheus text format, from the rooms' figures.
 
 A room's `figures()` gives names with labels already in them (`gate_arrivals_total{action="admit"}`), or, where one of
-the house's own count keys is the label, behind a colon (`gate_verdicts_total:signup/admit/price.paid`). Labels are bounded
-by the rooms, and the number of lines is bounded here: an attacker must not be able to grow them.
+the house's own count keys is the label, behind a colon (`gate_verdicts_total:signup/admit/price.paid`). Labels are
+bounded by the rooms, and the number of lines is bounded here: an attacker must not be able to grow them.
 
 The page tells an attacker how well an attack goes. So it is open without a key only to this machine, and only where
 the service itself is reached on this machine: with a public address in front, a proxy here would make everybody local.
