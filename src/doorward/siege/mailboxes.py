@@ -96,6 +96,10 @@ class Mailboxes:
         finally:
             self._readers.pop(recipient, None)
 
+    def pass_over(self, recipient: str) -> None:
+        """Leave what lies in a mailbox unread: whoever asks for a code reads the newest."""
+        self._unread.pop(recipient, None)
+
     async def _fetch(self) -> Reply:
         return await self._target.get(self._admin, f"/api/v1/admin/letters?after={self._after}&limit={PAGE}")
 

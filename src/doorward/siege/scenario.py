@@ -181,7 +181,7 @@ def parse_scenario(content: bytes, origin: str) -> Scenario:
     """
     try:
         scenario = msgspec.toml.decode(content, type=Scenario)
-    except msgspec.DecodeError as error:  # ValidationError is one
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ScenarioError(f"{origin}: {error}") from error
     mistakes = list(_contradictions(scenario))
     if mistakes:
