@@ -28,6 +28,7 @@ class OnceDelivery:
         self._cursors: dict[str, Cursor] = {}
         self._leased_until = 0.0
         self._asked_at = float("-inf")
+        self._asked_for: set[str] = set()
         self.is_behind = False
 
     async def deliver(self) -> int:
@@ -57,9 +58,10 @@ class OnceDelivery:
     async def _hold(self, names: set[str]) -> None:
         now = self._clock.now()
         is_held = now < self._leased_until - LEASE_SECONDS / 2
-        if is_held and (self._cursors.keys() == names or now < self._asked_at + _ASK_AGAIN_SECONDS):
+        is_too_early = names == self._asked_for and now < self._asked_at + _ASK_AGAIN_SECONDS
+        if is_held and (self._cursors.keys() == names or is_too_early):
             return
-        self._asked_at, until = now, now + LEASE_SECONDS
+        self._asked_for, self._asked_at, until = names, now, now + LEASE_SECONDS
 
         def lease(connection: Connection) -> dict[str, Cursor]:
             rows.lease_cursors(connection, sorted(names), self._owner, now, until)
