@@ -19,7 +19,7 @@ from doorward.hall.jobs import Job
 from doorward.hall.model import Lane, Standing, Usage
 from doorward.stores.outbox import Outbox
 from doorward.stores.sql import Database
-from doorward.upstream import tables
+from doorward.upstream import scopes, tables
 from doorward.upstream.budgets import Budgets, Delta, Limits, ShortageKind, day_of
 from doorward.upstream.exchange import RelayLimits
 from doorward.upstream.health import Health, HealthRules, judged, probe
@@ -27,8 +27,6 @@ from doorward.upstream.pool import Origin, PoolLimits
 from doorward.upstream.relay import Relay
 from doorward.upstream.relay_model import Denial
 from doorward.upstream.settings import UpstreamSettings
-
-SCOPES: Final = frozenset({"chat", "*"})
 
 _RETRY_AWAY_SECONDS: Final = 5
 _TRIM_EVERY_SECONDS: Final = 3_600.0
@@ -104,9 +102,8 @@ class Upstream:
     # 1. What the relay asks and tells
 
     def permits(self, standing: Standing, path: str) -> bool:
-        """Whether the credential's scopes cover this path; one scope covers all of `/v1/`."""
-        del path
-        return not SCOPES.isdisjoint(standing.scopes)
+        """Whether the credential's scopes cover this path."""
+        return scopes.permits(standing.scopes, path)
 
     def allowance_left(self, standing: Standing) -> int | None:
         """Tokens left in the current UTC day; None without a cap. Changes nothing."""
