@@ -127,6 +127,11 @@ class Baseline:
         total = known + self._prior.weight * sum(prior)
         return [(count + self._prior.weight * share) / total for count, share in zip(learned, prior, strict=True)]
 
+    @property
+    def doubt(self) -> float:
+        """How little is known of where people's form times lie: 1 at first, 0.5 after ten people."""
+        return 10 / (10 + sum(self._times["form"]))
+
     def shapes(self) -> dict[str, float]:
         """The share of people per shape of local part."""
         if not self._shapes:

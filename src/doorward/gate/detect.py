@@ -12,6 +12,8 @@
    the accused).
 5. How many people the cohort would hit is estimated twice, from the baseline and from the members who do not behave
    alike; the lesser counts. Over the limit it becomes dearer at most, and over ten times the limit nothing happens.
+   One kind that has an innocent story changes nothing; two such kinds, or one that has none, make a cohort dearer.
+   What has stopped coming is not proposed, however much evidence the window still holds.
 6. Cohorts in force are weighed again on what still comes in, at the lower threshold: that renews them.
 """
 
@@ -30,7 +32,8 @@ _EXCESS_NATS: Final = 4.0
 _MOST_CANDIDATES: Final = 16
 _MOST_PROPOSALS: Final = 4
 _RENEWAL_MEMBERS: Final = 4
-_UNCERTAIN: Final = 3.0
+_ALIKE: Final = 0.85  # share of a cohort in one range of times at which the cohort need not be narrowed to it
+_UNCERTAIN: Final = 3.0  # people more than were seen: the rule of three
 _WITHOUT_EXCUSE: Final = frozenset({"form time", "rhythm"})
 
 
@@ -53,6 +56,7 @@ class Window:
     baseline: Baseline
     rules: Rules
     thresholds: Thresholds
+    fresh_after: float  # what was last seen before this is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,7 @@ class Finding:
     members: int
     kinds: Mapping[str, float]
     people_hit: float  # expected share of all people
+    seen_at: float
     shown: tuple[tuple[str, str], ...]
 
     @property
@@ -111,6 +116,8 @@ def _fresh(window: Window, attempts: Sequence[Signals]) -> list[Proposal]:
     for combination, cohort, places in _candidates(window, attempts, people):
         members = [attempts[place] for place in places]
         for finding in _weighed(cohort, members, window.baseline, people):
+            if finding.seen_at <= window.fresh_after:
+                continue
             if proposal := _judged(finding, combination, window.thresholds):
                 inside = frozenset(place for place in places if finding.cohort.holds(attempts[place]))
                 found.append((proposal, inside))
@@ -121,11 +128,16 @@ def _disjoint(found: list[tuple[Proposal, frozenset[int]]]) -> list[Proposal]:
     """The strictest and largest first; none whose members are mostly explained by those before it."""
     chosen: list[Proposal] = []
     explained: set[int] = set()
-    for proposal, places in sorted(found, key=lambda item: (-item[0].level.rank, -len(item[1]), -item[0].score)):
+    for proposal, places in sorted(found, key=_first):
         if len(places - explained) > len(places) / 2 and len(chosen) < _MOST_PROPOSALS:
             chosen.append(proposal)
             explained |= places
     return chosen
+
+
+def _first(item: tuple[Proposal, frozenset[int]]) -> tuple[int, int, int, float]:
+    proposal, places = item
+    return (-proposal.level.rank, -len(places), len(proposal.cohort.terms), -proposal.score)
 
 
 def growth(attempts: Sequence[Signals], baseline: Baseline) -> float:
@@ -185,23 +197,21 @@ def _weighed(cohort: Cohort, members: Sequence[Signals], baseline: Baseline, peo
     findings = [replace(whole, people_hit=_people_hit(whole, share, people))]
     forms = evidence.tally([signals.form for signals in members])
     if forms:
-        cluster = evidence.spike(forms, baseline.times("form"))
+        cluster = evidence.spike(forms, baseline.times("form"), baseline.doubt)
         if cluster.nats >= _EACH_KIND:
             term = (Feature.FORM, str(cluster.lowest), str(cluster.highest))
             narrowed = Cohort((*cohort.terms, term))
             inside = [signals for signals in members if narrowed.holds(signals)]
             finding = weigh(narrowed, inside, members, baseline)
-            mass = sum(baseline.times("form")[cluster.lowest : cluster.highest + 1])
-            findings.append(replace(finding, people_hit=share * mass))
+            findings.append(replace(finding, people_hit=share * cluster.expected))
     return findings
 
 
 def _people_hit(finding: Finding, share: float, people: float) -> float:
-    """The share of all people that the cohort would hit (5)."""
+    """The share of all people that the cohort would hit, at most (5)."""
     shown = dict(finding.shown)
     unlike = (1 - float(shown["alike"])) * finding.members if "alike" in shown else float(finding.members)
-    expected = min(unlike, _UNCERTAIN * share * people)
-    return 0.0 if expected <= 1.5 else min(1.0, expected / max(1.0, people))
+    return min(share, (unlike + _UNCERTAIN) / max(1.0, people))
 
 
 def weigh(
@@ -218,8 +228,10 @@ def weigh(
     forms = evidence.tally([signals.form for signals in around])
     is_narrowed = any(term[0] is Feature.FORM for term in cohort.terms)
     if len(forms) and sum(forms.values()) >= _RENEWAL_MEMBERS:
-        test = evidence.spike if is_narrowed else evidence.narrowness
-        cluster = test(forms, baseline.times("form"))
+        cluster = evidence.spike(forms, baseline.times("form"), baseline.doubt)
+        narrow = evidence.narrowness(forms, baseline.times("form"))
+        if not is_narrowed and (cluster.share < _ALIKE or narrow.nats > cluster.nats):
+            cluster = narrow
         kinds["form time"] = cluster.nats
         if not is_narrowed:
             shown.append(("alike", f"{cluster.share:.3f}"))
@@ -233,7 +245,13 @@ def weigh(
         shown.append(("shape", shape))
     if "rhythm" in counting:
         shown.append(("regularity", f"{regularity:.1f}"))
-    return Finding(cohort, len(members), counting, 0.0, tuple(shown))
+    return Finding(cohort, len(members), counting, 0.0, _seen_at(members), tuple(shown))
+
+
+def _seen_at(members: Sequence[Signals]) -> float:
+    """When the third newest member came: one straggler does not make an attack fresh again."""
+    newest = sorted((signals.at for signals in members), reverse=True)
+    return newest[min(2, len(newest) - 1)]
 
 
 def _solver(members: Sequence[Signals], baseline: Baseline, name: str) -> float:
@@ -245,14 +263,15 @@ def _solver(members: Sequence[Signals], baseline: Baseline, name: str) -> float:
 
 def _judged(finding: Finding, combination: Combination, bars: Thresholds) -> Proposal | None:
     """The level that a finding deserves, if any."""
+    is_narrowed = len(finding.cohort.terms) > len(combination.features)
     if finding.is_guilty and finding.score >= bars.conviction and finding.people_hit <= bars.people:
-        level = min(Level.PROBATION, combination.strictest, key=lambda level: level.rank)
-        return _proposal(finding, level, "behaves like one program")
-    strongest = max(finding.kinds.values(), default=0.0)
-    if strongest >= bars.suspicion and finding.people_hit <= 10 * bars.people:
+        allowed = Level.PROBATION if is_narrowed else combination.strictest
+        return _proposal(finding, allowed, "behaves like one program")
+    is_suspect = len(finding.kinds) >= 2 or not finding.kinds.keys().isdisjoint(_WITHOUT_EXCUSE)
+    if is_suspect and finding.score >= bars.suspicion and finding.people_hit <= 10 * bars.people:
         return _proposal(finding, Level.CAREFUL, "more of them than people explain, and alike")
     return None
 
 
 def _proposal(finding: Finding, level: Level, reason: str) -> Proposal:
-    return Proposal(finding.cohort, level, reason, finding.score, finding.shown)
+    return Proposal(finding.cohort, level, reason, finding.score, finding.shown, finding.seen_at)

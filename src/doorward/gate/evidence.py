@@ -38,6 +38,7 @@ class Cluster:
     lowest: int
     highest: int
     share: float
+    expected: float = 0.0  # share of people in that range
 
 
 def narrowness(counts: Mapping[int, int], people: Sequence[float]) -> Cluster:
@@ -85,19 +86,26 @@ def _log_bell(distance: float, sigma: float, bins: int) -> float:
     return math.log((1 - _OUTLIERS) * inside + _OUTLIERS / bins)
 
 
-def spike(counts: Mapping[int, int], people: Sequence[float]) -> Cluster:
-    """Test 2: the range of at most four bins that holds more of the cohort than it holds of people."""
+def spike(counts: Mapping[int, int], people: Sequence[float], doubt: float = 0.0) -> Cluster:
+    """Test 2: the range of at most four bins that holds more of the cohort than it holds of people.
+
+    `doubt` (0 to 1): how little is known of where people's times lie; at 1 only the spread is believed, so that the
+    range counts as holding what the fullest range of its width holds of people.
+    """
     total = sum(counts.values())
+    fullest = [
+        max(sum(people[place : place + width + 1]) for place in range(len(people))) for width in range(_MOST_RANGE)
+    ]
     searched = math.log(len(people) * _MOST_RANGE)
     best = Cluster(0.0, 0, 0, 0.0)
     for lowest in counts:
         for width in range(_MOST_RANGE):
             highest = lowest + width
             inside = sum(counts.get(bin_, 0) for bin_ in range(lowest, highest + 1))
-            share = sum(people[max(0, lowest) : highest + 1])
+            share = (1 - doubt) * sum(people[lowest : highest + 1]) + doubt * fullest[width]
             nats = surplus(inside, total, share) - searched
             if nats > best.nats:
-                best = Cluster(nats, lowest, highest, inside / total)
+                best = Cluster(nats, lowest, highest, inside / total, share)
     return best
 
 

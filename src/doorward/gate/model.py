@@ -149,6 +149,7 @@ class Proposal:
     reason: str
     score: float
     evidence: tuple[tuple[str, str], ...]
+    seen_at: float  # Unix seconds: when members were last seen coming
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 1. Every change has a reason and an expiry in the future, at most `longest_hold_seconds` away. Whatever happens to
    the detector or the database, an expired row counts as open (`Posture.level`).
 2. Two thresholds: the detector tightens at the full score and holds at `renewal_share` of it (see `detect`). A
-   renewal only moves the expiry; the level and the version stay.
-3. Dwell: the detector changes a cohort at most once per `dwell_seconds`, and no hold is shorter than that.
+   renewal only moves the expiry, counted from when members were last seen; the level and the version stay.
+3. Dwell: no hold is shorter than `dwell_seconds`, and for as long after a reopening the detector leaves the cohort
+   alone. Growing stricter while evidence grows is not flapping and may be quick.
 4. Memory: a cohort that is tightened again within `incident_memory_seconds` of its last tightening is held eight
    times longer from then on, so an attack that switches on and off makes the door move once, not with every switch.
 5. A person's word stands: the detector may be stricter than a person asked, never looser, and a cohort that a person
@@ -41,9 +42,9 @@ class Pace:
 class History:
     """What the state machine needs to remember of a cohort beside the row in force."""
 
-    last_change_at: float
+    reopened_at: float = -math.inf
     last_tightened_at: float = -math.inf
-    streak: int = 0  # tightenings of which each came within the memory of the one before
+    streak: int = 0  # tightenings from open of which each came within the memory of the one before
 
 
 def checked(change: Change, pace: Pace) -> Change:
@@ -85,11 +86,13 @@ def _is_spent_pin(row: Row, at: float) -> bool:
 
 def remembered(history: History | None, change: Change, pace: Pace) -> History:
     """The memory of a cohort after a change."""
-    before = history or History(change.at)
+    before = history or History()
     if change.level is Level.OPEN:
-        return replace(before, last_change_at=change.at)
+        return replace(before, reopened_at=change.at)
+    if before.streak and before.reopened_at < before.last_tightened_at:  # stricter still, in the same incident
+        return replace(before, last_tightened_at=change.at)
     recent = change.at - before.last_tightened_at < pace.memory
-    return History(change.at, change.at, before.streak + 1 if recent else 1)
+    return replace(before, last_tightened_at=change.at, streak=before.streak + 1 if recent else 1)
 
 
 def renewed(posture: Posture, cohort: str, expires_at: float) -> Posture:
@@ -111,6 +114,7 @@ class Wish:
     level: Level
     reason: str
     evidence: tuple[tuple[str, str], ...]
+    seen_at: float  # when the evidence was last fresh: a renewal counts from here
 
 
 def judged(posture: Posture, wish: Wish, history: History | None, pace: Pace) -> Change | float | None:
@@ -122,8 +126,8 @@ def judged(posture: Posture, wish: Wish, history: History | None, pace: Pace) ->
     if row is not None and in_force and (level.rank >= wish.level.rank or level is Level.OPEN):
         if row.change.set_by != DETECTOR:  # 5
             return None
-        return max(row.change.expires_at, wish.at + hold)
-    if history is not None and wish.at - history.last_change_at < pace.dwell:  # 3
+        return max(row.change.expires_at, min(wish.seen_at + hold, wish.at + pace.longest))
+    if history is not None and wish.at - history.reopened_at < pace.dwell:  # 3
         return None
     if row is not None and in_force and row.change.set_by != DETECTOR:  # 5
         hold = max(hold, row.change.expires_at - wish.at)

@@ -23,6 +23,7 @@ _SPENT_UNIT_MILLISECONDS: Final = 1.0
 _SHAPE_LIMIT: Final = 12
 _FAMILIES: Final = (
     # Order matters: every Chromium browser also says Chrome and Safari.
+    ("headless", re.compile(r"HeadlessChrome/(\d{1,4})")),
     ("edge", re.compile(r"Edg(?:e|A|iOS)?/(\d{1,4})")),
     ("opera", re.compile(r"OPR/(\d{1,4})")),
     ("samsung", re.compile(r"SamsungBrowser/(\d{1,4})")),

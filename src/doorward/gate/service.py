@@ -5,6 +5,7 @@ first look at tickets need no store; a sign-up that was paid for cannot be recor
 with `store.away` and a time to come back, and if the line cannot take it either, the error is a 503 with that time.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +18,7 @@ from doorward.gate.challenge import ProofWork, TicketDesk
 from doorward.gate.decide import POLICY_VERSION, Prices, decide
 from doorward.gate.model import UNKNOWN_BIN, Level, Payment, Posture, Receipt, Row, Signals, Ticket
 from doorward.gate.parts import GateParts
+from doorward.gate.picture import row_values
 from doorward.gate.posture import Pace
 from doorward.gate.sense import sense
 from doorward.gate.settings import GateSettings
@@ -45,6 +47,8 @@ class Gate:
         self._recorder = Recorder(parts.database, parts.outbox)
         self.watch = Watch(parts, self.book, self._recorder)
         self._till = Till(parts, self._desk, self.line)
+        self.vitals: Callable[[], Mapping[str, float]] = dict
+        """How those who belong are served (`existing_p50_ms`, `existing_p99_ms`): the house sets it for the live page."""
         self.book.hear(parts.bus)
         self.watch.hear()
 
@@ -59,6 +63,10 @@ class Gate:
     def posture(self) -> Posture:
         """The snapshot that is served."""
         return self.book.current
+
+    def now(self) -> float:
+        """The time by the gate's clock, in Unix seconds."""
+        return self._parts.clock.now()
 
     # Doorkeeper
 
@@ -154,7 +162,7 @@ class Gate:
         """Numbers for the metrics page."""
         at = self._parts.clock.now()
         tight = [row.change.level for row in self.book.current.rows.values() if row.change.expires_at > at]
-        figures = {f"gate_cohorts_{level.value}": float(tight.count(level)) for level in Level if level.rank}
+        figures = {f'gate_cohorts{{level="{level.value}"}}': float(tight.count(level)) for level in Level if level.rank}
         figures["gate_posture_version"] = float(self.book.current.version)
         figures["gate_baseline_learned"] = self.watch.baseline.learned
         for key, count in self._recorder.totals.items():
@@ -236,20 +244,3 @@ def pace_of(settings: GateSettings) -> Pace:
         memory=settings.incident_memory_seconds,
         longest=settings.longest_hold_seconds,
     )
-
-
-def row_values(row: Row) -> dict[str, object]:
-    """A row of the posture as JSON values."""
-    change = row.change
-    return {
-        "version": row.version,
-        "cohort": change.cohort,
-        "from": row.from_level.value,
-        "to": change.level.value,
-        "reason": change.reason,
-        "evidence": dict(change.evidence),
-        "at": change.at,
-        "expires_at": change.expires_at,
-        "set_by": change.set_by,
-        "undoes": change.undoes,
-    }

@@ -20,7 +20,7 @@ from doorward.gate.baseline import Baseline, packaged_prior
 from doorward.gate.book import PostureBook
 from doorward.gate.cohorts import key_of, load_rules, parse_key
 from doorward.gate.detect import Thresholds, Window, detect
-from doorward.gate.model import EVERYBODY, Level, Proposal, Signals
+from doorward.gate.model import EVERYBODY, Cohort, Level, Proposal, Signals
 from doorward.gate.parts import GateParts
 from doorward.gate.posture import Wish
 from doorward.hall.errors import UnavailableError
@@ -59,6 +59,7 @@ class Watch:
         self._lessons = _FIRST_LESSONS
         self._taught_at = self._faded_at = parts.clock.now()
         self._ticks = 0
+        self._convicted: dict[str, Cohort] = {}
 
     def hear(self) -> None:
         """Hear of accounts."""
@@ -84,6 +85,7 @@ class Watch:
         await self._tell()
         at = self._parts.clock.now()
         self._ticks += 1
+        self._forget_lapsed(at)
         seconds = self._settings.fast_window_seconds
         proposals = self._look(at, seconds)
         if self._ticks % _SLOW_EVERY == 0:
@@ -93,11 +95,26 @@ class Watch:
         wishes = [_wish(proposal, at) for proposal in proposals]
         if rules.crowded(self._book.current, at, self._settings.cohort_limit):
             evidence = (("cohorts", str(len(self._book.current.rows))),)
-            wishes.append(Wish(at, EVERYBODY, Level.CAREFUL, "more cohorts attack than can be told apart", evidence))
+            wishes.append(
+                Wish(at, EVERYBODY, Level.CAREFUL, "more cohorts attack than can be told apart", evidence, at)
+            )
         await self._book.wish(wishes)
 
+    def _forget_lapsed(self, at: float) -> None:
+        """What convicted a cohort is not evidence a second time, once the cohort has been reopened."""
+        convicted = {
+            key: parse_key(key)
+            for key, row in self._book.current.rows.items()
+            if row.change.expires_at > at and row.change.level.rank >= Level.PROBATION.rank and key != EVERYBODY
+        }
+        lapsed = [cohort for key, cohort in self._convicted.items() if key not in convicted]
+        self._convicted = convicted
+        if lapsed:
+            kept = [signals for signals in self._window if not any(cohort.holds(signals) for cohort in lapsed)]
+            self._window = deque(kept, maxlen=self._settings.window_attempts)
+
     def _is_news(self, proposal: Proposal, named: set[str]) -> bool:
-        """The slow window finds; it does not renew, for what it sees may be over."""
+        """The slow window finds what the fast one does not; renewing is left to the fast one."""
         key = key_of(proposal.cohort)
         return key not in named and key not in self._book.current.rows
 
@@ -116,7 +133,8 @@ class Watch:
             renewal=self._settings.renewal_share,
             people=self._settings.people_share_limit,
         )
-        return detect(Window(attempts, in_force, self.baseline, self._rules, bars))
+        fresh_after = at - self._settings.hold_seconds
+        return detect(Window(attempts, in_force, self.baseline, self._rules, bars, fresh_after))
 
     async def _tell(self) -> None:
         """Tell the other nodes what was observed here since the last look."""
@@ -171,4 +189,4 @@ class Watch:
 
 def _wish(proposal: Proposal, at: float) -> Wish:
     evidence = (("score", f"{proposal.score:.1f} nats"), *proposal.evidence)
-    return Wish(at, key_of(proposal.cohort), proposal.level, proposal.reason, evidence)
+    return Wish(at, key_of(proposal.cohort), proposal.level, proposal.reason, evidence, proposal.seen_at)
