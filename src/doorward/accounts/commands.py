@@ -49,7 +49,7 @@ def keys_app(opened: Opener) -> typer.Typer:
             owner = await _owner(accounts, email)
             return await accounts.keys.create(owner.account_id, owner.role, name, scope or ["*"], days)
 
-        key, text = _run(opened, work)
+        key, text = _run(opened, work, as_json)
         if as_json:
             typer.echo(json.dumps(asdict(key) | {"key": text}))
         else:
@@ -62,7 +62,7 @@ def keys_app(opened: Opener) -> typer.Typer:
         async def work(accounts: Accounts) -> list[Key]:
             return await accounts.keys.of_account((await _owner(accounts, email)).account_id)
 
-        keys = _run(opened, work)
+        keys = _run(opened, work, as_json)
         if as_json:
             typer.echo(json.dumps({"keys": [asdict(key) for key in keys]}))
         else:
@@ -73,7 +73,7 @@ def keys_app(opened: Opener) -> typer.Typer:
         key_id: Annotated[str, typer.Argument(help="The key's id, from `doorward keys list`.")], as_json: Json = False
     ) -> None:
         """Revoke an API key, whoever it belongs to."""
-        _run(opened, lambda accounts: accounts.keys.revoke(key_id, ""))
+        _run(opened, lambda accounts: accounts.keys.revoke(key_id, ""), as_json)
         typer.echo(json.dumps({"revoked": key_id}) if as_json else f"{key_id} is revoked.")
 
     return app
@@ -95,7 +95,7 @@ def admin_app(opened: Opener) -> typer.Typer:
         as_json: Json = False,
     ) -> None:
         """Print a link that lets its user in as an administrator, once, for fifteen minutes."""
-        url, ends_at = _run(opened, lambda accounts: accounts.welcome.admin_link(email))
+        url, ends_at = _run(opened, lambda accounts: accounts.welcome.admin_link(email), as_json)
         if as_json:
             typer.echo(json.dumps({"link": url, "expires_at": ends_at}))
         else:
@@ -104,7 +104,7 @@ def admin_app(opened: Opener) -> typer.Typer:
     return app
 
 
-def _run(opened: Opener, work: Callable[[Accounts], Awaitable[T]]) -> T:
+def _run(opened: Opener, work: Callable[[Accounts], Awaitable[T]], as_json: bool) -> T:
     """Do `work` on the opened accounts; an error is told in words and ends the command with status 1."""
 
     async def whole() -> T:
@@ -114,7 +114,11 @@ def _run(opened: Opener, work: Callable[[Accounts], Awaitable[T]]) -> T:
     try:
         return asyncio.run(whole())
     except DoorwardError as error:
-        typer.echo(f"{error.message} {error.advice}", err=True)
+        if as_json:
+            values = {"code": error.code, "message": error.message, "advice": error.advice}
+            typer.echo(json.dumps({"ok": False, "error": values}))
+        else:
+            typer.echo(f"{error.message} {error.advice}", err=True)
         raise typer.Exit(1) from error
 
 

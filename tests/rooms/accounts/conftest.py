@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,7 @@ from doorward.accounts.service import Accounts
 from doorward.accounts.settings import AccountsSettings
 from doorward.accounts.web import routes
 from doorward.edge.app import build_app, build_letters
+from doorward.edge.static_files import StaticFiles
 from doorward.edge.view import Front, HouseView
 from doorward.hall.bus import Bus
 from doorward.hall.clock import SteppedClock
@@ -28,6 +30,10 @@ from doorward.stores.postbox import Postbox
 from doorward.stores.schema import METADATA
 from doorward.stores.settings import MailSettings
 from doorward.stores.sql import Database
+
+with warnings.catch_warnings():  # typer takes a name from click that click has deprecated
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message="'click.utils")
+    import typer.testing  # noqa: F401
 
 PASSWORD = "violet anchor tuesday marmalade"
 
@@ -132,6 +138,12 @@ def _built(database: Database, clock: SteppedClock, door: Door, **settings: Any)
         redeem_invitation=door.redeem,
         public_url="http://127.0.0.1:8080",
     )
+
+
+@pytest.fixture
+def built_parts(clock: SteppedClock) -> Callable[[Database], AccountsParts]:
+    """Makes the parts of accounts on rows of the test's own."""
+    return lambda database: _built(database, clock, Door())
 
 
 @pytest.fixture
@@ -259,6 +271,12 @@ class Browser:
                 if kept and "max-age=0" not in value.lower():
                     self.cookies[key] = kept
         return answer
+
+
+@pytest.fixture(autouse=True)
+def any_static_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates may name static files that another part of the house brings."""
+    monkeypatch.setattr(StaticFiles, "url", lambda self, name: f"/static/{name}")
 
 
 @pytest.fixture
