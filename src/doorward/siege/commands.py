@@ -54,7 +54,10 @@ def register(app: typer.Typer) -> None:
     app.add_typer(COMMANDS)
 
 
-@COMMANDS.command("siege")
+@COMMANDS.command(
+    "siege",
+    epilog="Example: doorward siege --target http://127.0.0.1:8080 --scenario calm-surge --html report.html",
+)
 def siege(  # noqa: PLR0917  # options, not arguments
     target: Annotated[str, typer.Option(help="Where the Doorward is, e.g. http://127.0.0.1:8080.")],
     scenario: Annotated[
@@ -85,8 +88,6 @@ def siege(  # noqa: PLR0917  # options, not arguments
     """Lay siege to a Doorward of your own: people, existing users and attackers, over HTTP only.
 
     Refuses a target that is not this machine, unless it proves with the admin key that it is yours.
-
-    Example: doorward siege --target http://127.0.0.1:8080 --scenario calm-surge --seconds 60 --html report.html
     """
     console = Console(stderr=_is_stdout(json_file))
     try:
@@ -98,7 +99,7 @@ def siege(  # noqa: PLR0917  # options, not arguments
         raise typer.Exit(EXIT_FELL_SHORT)
 
 
-@COMMANDS.command("demo", hidden=True)
+@COMMANDS.command("demo", hidden=True, epilog="Example: doorward demo --seconds 60 --seed 1")
 def demo(
     seconds: Annotated[float, typer.Option(min=10, max=600, help="How long the siege goes on.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same crowd.")] = 1,
@@ -108,8 +109,6 @@ def demo(
     """Start a Doorward of its own, lay siege to it, show how it went, and leave nothing running.
 
     Writes demo-result.json and demo-report.html here.
-
-    Example: doorward demo --seconds 60 --seed 1
     """
     console = Console(stderr=as_json)
     console.print("[bold]Doorward[/]: an attack comes, and people still get in. A simulation.", highlight=False)

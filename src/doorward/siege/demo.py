@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 READY_WITHIN_SECONDS: Final = 20.0
 STOP_WITHIN_SECONDS: Final = 10.0
+SERVE: Final = ("-m", "doorward", "serve")
 _POLL_SECONDS: Final = 0.1
 _CONFIG: Final = """\
 secret = "{secret}"
@@ -78,7 +79,7 @@ def _write_config(directory: Path, port: int) -> dict[str, str]:
 @contextmanager
 def _server(directory: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with (directory / "server.log").open("wb") as log:
-        command = [sys.executable, "-m", "doorward", "serve"]
+        command = [sys.executable, *SERVE]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603
         try:
             yield process
