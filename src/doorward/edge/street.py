@@ -121,7 +121,7 @@ class Street(Line):
         elif not self.parts.is_credential(credential):
             self.answer(street_authorize.MALFORMED)
         else:
-            standing = self._standing(credential)
+            standing = self.parts.book.standing_of(credential)
             if standing is not None:
                 self.answer(self.judge.answer(head, standing))
             else:
@@ -129,10 +129,6 @@ class Street(Line):
 
     def _answer_authorize(self, head: Head, standing: Standing) -> None:
         self.answer(self.judge.answer(head, standing))
-
-    def _standing(self, credential: bytes) -> Standing | None:
-        standing = self.parts.book.standing_of(credential)
-        return standing if standing is not None and standing.expires_at > self.parts.clock.now() else None
 
     def _recall(self, head: Head, credential: bytes, then: Then, refusals: Refusals) -> None:
         """Look a well-formed credential up where the snapshot was made from; so many at once and no more."""
@@ -175,7 +171,7 @@ class Street(Line):
         if credential is None or not self.parts.is_credential(credential):
             self.answer(_RELAY_REFUSALS.unknown)
             return
-        standing = self._standing(credential)
+        standing = self.parts.book.standing_of(credential)
         if standing is not None:
             self._open_relay(head, standing)
         else:
@@ -281,7 +277,7 @@ class Street(Line):
 
     def _belongs(self, head: Head) -> bool:
         credential = self.judge.credential(head)
-        return credential is not None and self._standing(credential) is not None
+        return credential is not None and self.parts.book.standing_of(credential) is not None
 
     def on_response_complete(self) -> None:
         """Called by the cycle when the application's answer has been written."""

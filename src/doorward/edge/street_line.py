@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any, ClassVar, Final, Protocol
 
 from uvicorn.config import Config
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
@@ -79,6 +80,8 @@ class Line(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        if isinstance(self.app, ProxyHeadersMiddleware):  # uvicorn's default, which believes any peer at 127.0.0.1
+            self.app = self.app.app
         self.phase = IDLE
         self.deadline = math.inf
         self.address = ""  # the peer's
