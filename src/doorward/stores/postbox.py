@@ -22,7 +22,7 @@ from doorward.stores.after_commit import after_commit
 from doorward.stores.postbox_tables import SunkLetter, WaitingLetter
 from doorward.stores.pump import Pump
 from doorward.stores.settings import MailSettings
-from doorward.stores.smtp import MailServer, Outcome, check_letter, hand_over, message_of
+from doorward.stores.smtp import MailServer, Outcome, check_letter, check_sender, hand_over, message_of
 from doorward.stores.sql import Database
 
 _PER_CONNECTION: Final = 10
@@ -42,7 +42,8 @@ class Postbox:
     """Takes letters, delivers them, and keeps the sink."""
 
     def __init__(self, database: Database, clock: Clock, settings: MailSettings) -> None:
-        """Raises StoreSetupError if the URL of the mail server cannot be read."""
+        """Raises StoreSetupError if the mail server's URL or the sender cannot be read."""
+        check_sender(settings.sender)
         self._database = database
         self._clock = clock
         self._settings = settings

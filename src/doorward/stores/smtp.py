@@ -9,7 +9,7 @@ from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from email.utils import formatdate, parseaddr
+from email.utils import formatdate, getaddresses, parseaddr
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import Final
@@ -105,10 +105,28 @@ def check_letter(letter: Letter) -> None:
     is_plain = letter.recipient.isprintable() and address.addr_spec == letter.recipient
     if not (is_plain and address.username and address.domain) or len(letter.recipient) > _ADDRESS_LENGTH:
         raise InvalidInputError("This is not one e-mail address.", field="recipient")
+    body = letter.text + letter.html
+    if "\0" in body or any("\ud800" <= character <= "\udfff" for character in body):
+        raise InvalidInputError("The letter holds characters that no mail can carry.", field="text")
     if not letter.subject.isprintable() or len(letter.subject) > _SUBJECT_LENGTH:
         raise InvalidInputError("A subject is one line.", field="subject")
     if len(letter.text) > _BODY_LENGTH or len(letter.html) > _BODY_LENGTH:
         raise InvalidInputError("The letter is too long.", field="text")
+
+
+def check_sender(sender: str) -> None:
+    """Refuse a From line that every letter would fail on.
+
+    Raises:
+        StoreSetupError: it is not `Name <address@domain>`.
+    """
+    try:
+        message_of(Letter("somebody@example.org", "", ""), "ltr", sender, 0.0)
+        is_whole = sender.isprintable() and len(getaddresses([sender])) == 1 and "@" in parseaddr(sender)[1]
+    except (HeaderParseError, ValueError, IndexError) as error:
+        raise StoreSetupError("The sender of mails must be like `Doorward <doorward@example.org>`.") from error
+    if not is_whole:
+        raise StoreSetupError("The sender of mails must be like `Doorward <doorward@example.org>`.")
 
 
 def message_of(letter: Letter, letter_id: str, sender: str, at: float) -> EmailMessage:
