@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from doorward.accounts import shapes
+from doorward.gate.web import PostureBody, UndoBody
 
 Schema = dict[str, Any]
 
@@ -38,6 +39,7 @@ def _list_of(name: str) -> Schema:
 
 _UNIX: Final = _number("Unix seconds.", "number")
 _UNIX_OR_NONE: Final[Schema] = {"type": ["number", "null"], "description": "Unix seconds; null: never."}
+_LEVEL: Final = ref("Level")
 _SESSION: Final = _text("A session token, `dws_…`; also set as a cookie.")
 _LANE: Final = _text("Who is served before whom.", enum=["existing", "probation"])
 _SCOPES: Final[Schema] = {"type": "array", "items": _text()}
@@ -59,7 +61,8 @@ WORDS: Final = {
     "level": "How strict the door is.",
     "cohort": "A cohort's key, `*` for everybody.",
     "reason": "Why, for those who read the history.",
-    "minutes": "How long it holds.",
+    "expires_in_seconds": "How long it holds, in seconds.",
+    "version": "The number of the change.",
 }
 
 BODIES: Final = (
@@ -70,6 +73,8 @@ BODIES: Final = (
     shapes.PendingBody,
     shapes.KeyBody,
     shapes.OperatorProofBody,
+    PostureBody,
+    UndoBody,
 )
 
 _ANSWERS: Final[dict[str, Schema]] = {
@@ -156,7 +161,11 @@ _ANSWERS: Final[dict[str, Schema]] = {
     "NewKey": {
         "allOf": [ref("Key"), _object("key", key=_text("The key, `dw_live_…`; shown this once."))],
     },
-    "Place": _object("position", position=_number("1 is next.")),
+    "Place": _object(
+        "state position",
+        state=_text("Where you stand.", enum=["waiting", "invited", "joined"]),
+        position=_number("1 is next."),
+    ),
     "Letter": _object(
         "sequence recipient subject text html at",
         sequence=_number(),
@@ -176,8 +185,24 @@ _ANSWERS: Final[dict[str, Schema]] = {
         created_at=_UNIX,
     ),
     "Accounts": _object("accounts next", accounts=_list_of("AccountEntry"), next=_text(_NEXT)),
-    "Posture": _object("version", version=_number()),
-    "PostureHistory": _object("changes", changes={"type": "array", "items": {"type": "object"}}),
+    "PostureChange": _object(
+        "version cohort from to reason evidence at expires_at set_by undoes",
+        version=_number("Counts up with every change."),
+        cohort=_text("Whom it concerns; `*` is everybody."),
+        **{"from": _LEVEL, "to": _LEVEL},
+        reason=_text(),
+        evidence={"type": "object", "additionalProperties": _text()},
+        at=_UNIX,
+        expires_at=_UNIX,
+        set_by=_text("`detector`, or the id of an account."),
+        undoes={"type": ["integer", "null"], "description": "The change that this one takes back."},
+    ),
+    "Posture": _object("version posture", version=_number("Of the newest change."), posture=_list_of("PostureChange")),
+    "PostureHistory": _object(
+        "history before",
+        history=_list_of("PostureChange"),
+        before={"type": ["integer", "null"], "description": "Give it as `before` for what follows; null at the end."},
+    ),
     "OperatorProof": _object("proof", proof=_text("HMAC-SHA-256 of the nonce under the SHA-256 of the key.")),
     "Readiness": _object(
         "ready lanes parts",

@@ -189,7 +189,7 @@ def _span_table(rows: Sequence[Band], frame: Frame) -> Markup:
         for row in rows
         for span in row.spans
     )
-    headings = [(words("Cohort"), ""), (words("Posture"), ""), (words("From"), "number"), (words("Until"), "number")]
+    headings = [(words("Cohort"), ""), (words("Posture"), ""), (words("Begin"), "number"), (words("Until"), "number")]
     return _table(frame, headings, body)
 
 

@@ -47,7 +47,7 @@ MARKS = [
     ("edge", "surface"),
     ("edge", "ground"),
     ("brass", "ground"),
-    *((f"series-{number}", "surface") for number in range(1, 5)),
+    *((f"series-{number}", "surface") for number in range(1, 6)),
     *((f"level-{level}", "surface") for level in ("open", "careful", "probation", "waitlist")),
 ]
 
