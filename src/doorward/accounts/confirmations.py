@@ -59,8 +59,8 @@ class Confirmations:
             return permission.has_room
 
         posted = await self._parts.database.write(work)
-        if posted and pending.purpose is Purpose.SIGNUP and not confirmed:
-            await self._mailing.count_sent()
+        is_unconfirmed = posted and pending.purpose is Purpose.SIGNUP and not confirmed
+        await self._mailing.count_letter(is_unconfirmed=is_unconfirmed)
         return Mailed(pending.pending_id, pending.by_link)
 
     async def ask_again(self, pending_id: str, purpose: Purpose) -> None:
@@ -80,8 +80,9 @@ class Confirmations:
                 return False
             return tables.renew_pending(connection, pending_id, secret, times) is not None
 
-        if await self._parts.database.write(work) and purpose is Purpose.SIGNUP and not pending.account_id:
-            await self._mailing.count_sent()
+        posted = await self._parts.database.write(work)
+        is_unconfirmed = posted and purpose is Purpose.SIGNUP and not pending.account_id
+        await self._mailing.count_letter(is_unconfirmed=is_unconfirmed)
 
     async def check_code(self, pending_id: str, purpose: Purpose, code: str) -> Pending | None:
         """Use up one try; what waits, if the code is right. It is not marked as used yet (see `use`)."""

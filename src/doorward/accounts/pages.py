@@ -66,7 +66,7 @@ class Pages:
             outcome = await self._accounts.signup.begin(arrival, body.email, body.password)
         except DoorwardError as error:
             return self._form(request, arrival, error, email=body.email)
-        return self._answer(request, arrival, outcome, body.email)
+        return self._answer(request, arrival, outcome, body)
 
     async def _signup_code_form(self, request: Request) -> Response:
         return self._code_form(request, Purpose.SIGNUP, _pending_id(request))
@@ -104,7 +104,7 @@ class Pages:
             outcome = await self._accounts.login.begin(arrival, body.email, body.password, visitor)
         except DoorwardError as error:
             return self._form(request, arrival, error, email=body.email)
-        return self._answer(request, arrival, outcome, body.email)
+        return self._answer(request, arrival, outcome, body)
 
     async def _login_code_form(self, request: Request) -> Response:
         return self._code_form(request, Purpose.LOGIN, _pending_id(request))
@@ -167,6 +167,7 @@ class Pages:
             advice="" if error is None else error.advice,
             email=email,
             is_dearer=dearer is not None,
+            retypes=dearer is not None and arrival.has_password,
             reason=_first_code(dearer.reasons) if dearer is not None else "",
             minimum=self._accounts.parts.settings.password_minimum_characters,
         )
@@ -193,7 +194,7 @@ class Pages:
         token = request.query_params.get("token", "")[:128]
         return self._desk.page(request, "accounts/link.html", purpose=purpose, action=action, token=token)
 
-    def _answer(self, request: Request, arrival: Arrival, outcome: Outcome, email: str) -> Response:
+    def _answer(self, request: Request, arrival: Arrival, outcome: Outcome, body: SignupBody | LoginBody) -> Response:
         match outcome:
             case Mailed():
                 way = "way=link" if outcome.by_link else ""
@@ -201,7 +202,8 @@ class Pages:
             case Waitlisted():
                 return RedirectResponse(f"/waitlist/{outcome.place.token}", 303)
             case Dearer():
-                return self._form(request, arrival, email=email, dearer=outcome)
+                arrival = replace(arrival, has_password=bool(body.password))
+                return self._form(request, arrival, email=body.email, dearer=outcome)
             case Refused():
                 raise TurnedAwayError(outcome.reasons, outcome.retry_after_seconds)
             case Entered():

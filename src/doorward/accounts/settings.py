@@ -67,7 +67,12 @@ class AccountsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         int, Meta(ge=1, le=100, description="Letters a day that strangers can cause to a confirmed address.")
     ] = 10
     brake_minimum_letters: Annotated[
-        int, Meta(ge=10, description="Letters in ten minutes below which the share of unconfirmed ones means nothing.")
+        int,
+        Meta(
+            ge=10,
+            le=1_000_000,
+            description="Letters in ten minutes below which the share of unconfirmed ones means nothing.",
+        ),
     ] = 100
     brake_unconfirmed_share: Annotated[
         float, Meta(gt=0, le=1, description="Share of letters that nobody confirms at which the brake may close.")

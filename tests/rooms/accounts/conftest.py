@@ -17,7 +17,6 @@ from doorward.accounts.service import Accounts
 from doorward.accounts.settings import AccountsSettings
 from doorward.accounts.web import routes
 from doorward.edge.app import build_app, build_letters
-from doorward.edge.static_files import StaticFiles
 from doorward.edge.view import Front, HouseView
 from doorward.hall.bus import Bus
 from doorward.hall.clock import SteppedClock
@@ -271,12 +270,6 @@ class Browser:
                 if kept and "max-age=0" not in value.lower():
                     self.cookies[key] = kept
         return answer
-
-
-@pytest.fixture(autouse=True)
-def any_static_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Templates may name static files that another part of the house brings."""
-    monkeypatch.setattr(StaticFiles, "url", lambda self, name: f"/static/{name}")
 
 
 @pytest.fixture
