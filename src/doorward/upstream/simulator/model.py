@@ -16,7 +16,7 @@ class Ability(StrEnum):
 
 MODELS: dict[str, Ability] = {
     "sim-chat": Ability.CHAT,
-    "sim-chat-mini": Ability.CHAT,
+    "sim-small": Ability.CHAT,
     "sim-embed": Ability.EMBED,
     "sim-image": Ability.DRAW,
 }
