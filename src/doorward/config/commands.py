@@ -39,7 +39,7 @@ def check(config: FileOption = None, *, json: JsonOption = False) -> None:
     if json:
         _print_json({"ok": not examination.errors, "mistakes": examination.mistakes})
     else:
-        _print_mistakes(examination.mistakes)
+        print_mistakes(examination.mistakes)
         count = len(examination.errors)
         typer.echo(f"{count} to correct" if count else "good to start", err=bool(count))
     if examination.errors:
@@ -50,7 +50,7 @@ def show(config: FileOption = None, *, json: JsonOption = False) -> None:
     """Print the values in force, with secrets hidden. Exit status 1 if some were refused."""
     examination = _examined(config)
     if examination.errors:
-        _print_mistakes(examination.errors)
+        print_mistakes(examination.errors)
         raise typer.Exit(1)
     values = describe.show(examination.config)
     if json:
@@ -93,7 +93,8 @@ def _examined(config: Path | None) -> Examination:
     return examine(config or find_file(os.environ), os.environ)
 
 
-def _print_mistakes(mistakes: Sequence[Mistake]) -> None:
+def print_mistakes(mistakes: Sequence[Mistake]) -> None:
+    """Print mistakes on standard error, one a paragraph."""
     if not mistakes:
         return
     table = Table("", "where", "setting", "what is wrong", "what to do", show_edge=False)

@@ -1,0 +1,143 @@
+"""The command line: every room's commands under one name, on one configuration.
+
+Commands that work beside a running server (`posture`, `keys`, `admin`) open the house of the configuration without
+serving; the server hears of what they change through the outbox.
+"""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+import uvloop
+from rich.console import Console
+
+from doorward import __version__, config, logs
+from doorward.accounts import commands as accounts_commands
+from doorward.accounts.service import Accounts
+from doorward.config import commands as config_commands
+from doorward.config import loading
+from doorward.edge.app import build_letters
+from doorward.edge.server import Opened, serve
+from doorward.gate import commands as gate_commands
+from doorward.gate.service import Gate
+from doorward.hall.errors import DoorwardError
+from doorward.house import House
+from doorward.siege import commands as siege_commands
+from doorward.stores import commands as stores_commands
+from doorward.stores.settings import StoresSettings
+from doorward.upstream import commands as upstream_commands
+
+app = typer.Typer(
+    name="doorward",
+    help="Keep an AI service open to its people while it is under attack.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals may hold a secret
+)
+
+
+@app.callback()
+def doorward(
+    file: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Configuration of any command (TOML).")
+    ] = None,
+) -> None:
+    """Keep an AI service open to its people while it is under attack."""
+    if file is not None:
+        os.environ["DOORWARD_CONFIG"] = str(file)
+
+
+def loaded(path: Path | None = None) -> config.Config:
+    """The configuration of this process; every mistake in it is printed, and ends the command with status 2."""
+    try:
+        return config.load(path or loading.find_file(os.environ), os.environ)
+    except config.ConfigError as error:
+        config_commands.print_mistakes(error.mistakes)
+        raise typer.Exit(2) from error
+
+
+@asynccontextmanager
+async def _opened() -> AsyncIterator[House]:
+    logs.configure("console", "error")
+    house = await House.open(loaded(), build_letters(), for_commands=True)
+    try:
+        yield house
+    finally:
+        await house.close()
+
+
+@asynccontextmanager
+async def opened_accounts() -> AsyncIterator[Accounts]:
+    """The accounts of the configured house, for a command."""
+    async with _opened() as house:
+        yield house.accounts
+
+
+@asynccontextmanager
+async def opened_gate() -> AsyncIterator[Gate]:
+    """The gate of the configured house, for a command."""
+    async with _opened() as house:
+        await house.gate.load()
+        yield house.gate
+
+
+def stores_settings(path: Path | None) -> StoresSettings:
+    """Where the configured house keeps things."""
+    return loaded(path).stores
+
+
+@app.command("serve", epilog="Example: doorward serve --upstream http://127.0.0.1:8000/v1")
+def serve_command(
+    upstream: Annotated[
+        str | None, typer.Option(help="Base address of an OpenAI-compatible service; without one, a simulator.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = None,
+    role: Annotated[str | None, typer.Option(help="all, edge or worker.")] = None,
+    file: config_commands.FileOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
+) -> None:
+    """Run Doorward in front of an AI service until Ctrl+C or SIGTERM."""
+    given = {"UPSTREAM_URL": upstream, "SERVER_HOST": host, "SERVER_PORT": port, "SERVER_ROLE": role}
+    os.environ.update({f"DOORWARD_{name}": str(value) for name, value in given.items() if value is not None})
+    settings = loaded(file)
+    try:
+        uvloop.run(serve(settings, _announce_json if as_json else _announce))
+    except DoorwardError as error:
+        typer.echo(f"{error.message} {error.advice}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _announce_json(opened: Opened) -> None:
+    sys.stdout.write(msgspec.json.encode({"ready": True, "url": opened.url, "version": __version__}).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _announce(opened: Opened) -> None:
+    house, console = opened.house, Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]Doorward {__version__}[/] keeps the door at [link={opened.url}]{opened.url}[/link]")
+    service = house.config.upstream.url or "the built-in simulator (set --upstream to change that)"
+    console.print(f"  AI service   {service}")
+    console.print(f"  sign up      {opened.url}/signup")
+    console.print(f"  console      {opened.url}/console")
+    console.print("  first admin  run `doorward admin link` for a one-time link")
+
+
+@app.command("version", epilog="Example: doorward version --json")
+def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False) -> None:
+    """Print the version."""
+    text = msgspec.json.encode({"version": __version__}).decode() if as_json else __version__
+    typer.echo(text)
+
+
+config_commands.register(app)
+upstream_commands.register(app)
+stores_commands.register(app, stores_settings)
+siege_commands.register(app)
+app.add_typer(accounts_commands.keys_app(opened_accounts), name="keys")
+app.add_typer(accounts_commands.admin_app(opened_accounts), name="admin")
+app.add_typer(gate_commands.posture_app(opened_gate), name="posture")

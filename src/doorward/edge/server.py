@@ -1,0 +1,179 @@
+"""One process of Doorward: the house, its application and the street in front, served until it is told to stop.
+
+1. The house opens before the socket does: nobody is answered from half a snapshot.
+2. On SIGTERM or SIGINT the street stops taking requests and running streams end by themselves, at most
+   `server.drain_seconds`; only then does the house close. A second signal ends the wait.
+3. A process with the role `worker` listens to nobody: it does the recurring work until it is told to stop.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+import uvicorn
+
+from doorward import __version__, logs
+from doorward.accounts import tokens
+from doorward.accounts.web import routes as accounts_routes
+from doorward.config import Config
+from doorward.edge.addresses import TrustedProxies
+from doorward.edge.app import build_app, build_letters
+from doorward.edge.street import Street, street_class
+from doorward.edge.street_parts import StreetLimits, StreetParts
+from doorward.edge.view import Front, HouseView
+from doorward.gate.web import routes as gate_routes
+from doorward.hall.errors import DoorwardError
+from doorward.house import House
+
+_log = structlog.get_logger("doorward.edge")
+
+
+class CannotListenError(DoorwardError):
+    """The address to listen on cannot be had."""
+
+    code = "server.cannot_listen"
+    status = 503
+    advice = "Stop what listens there, or choose another `server.port`."
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A server that is about to take its first request."""
+
+    house: House
+    url: str  # where it listens, as a person on this machine would type it
+
+
+async def serve(config: Config, announce: Callable[[Opened], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is called once the socket is open.
+
+    Raises:
+        CannotListenError: the address is taken or not ours. DoorwardError: the stores cannot be used.
+    """
+    logs.configure(config.server.log_format, config.server.log_level)
+    house = await House.open(config, build_letters())
+    try:
+        await house.start()
+        if config.server.role == "worker":
+            await _until_told()
+        else:
+            await _Server(house, announce).run()
+    finally:
+        await house.close()
+
+
+async def _until_told() -> None:
+    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    _log.info("worker_started", version=__version__)
+    await told.wait()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server over a socket of our own, so that a taken port is an error with advice."""
+
+    def __init__(self, house: House, announce: Callable[[Opened], None] | None) -> None:
+        self._house = house
+        self._announce = announce
+        self._socket = listen(house.config)
+        host, port = self._socket.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self._url = f"http://{shown}:{port}"
+        street = build_street(house)
+        app = build_app(build_view(house, lambda: self.started and not self.should_exit, street))
+        super().__init__(
+            uvicorn.Config(
+                app, http=street, loop="none", ws="none", lifespan="off", log_config=None, access_log=False,
+                server_header=False, date_header=False, proxy_headers=False, backlog=4_096,
+                timeout_graceful_shutdown=int(house.config.server.drain_seconds) + 1,
+            )
+        )  # fmt: skip
+
+    async def run(self) -> None:  # type: ignore[override]  # ours runs on the loop that is there
+        """Serve until told to stop."""
+        await self.serve(sockets=[self._socket])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say where we are once the socket takes connections."""
+        await super().startup(sockets)
+        _log.info("listening", url=self._url, version=__version__, role=self._house.config.server.role)
+        if self._announce is not None:
+            self._announce(Opened(self._house, self._url))
+
+
+def listen(config: Config) -> socket.socket:
+    """The listening socket of a configuration.
+
+    Raises:
+        CannotListenError: the address is taken, not ours, or no address.
+    """
+    host, port = config.server.host, config.server.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.set_inheritable(True)
+    except OSError as error:
+        listener.close()
+        raise CannotListenError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
+    return listener
+
+
+def build_street(house: House) -> type[Street]:
+    """The protocol class of this house's server."""
+    server = house.config.server
+    limits = StreetLimits(
+        max_connections=server.max_connections,
+        max_header_bytes=server.max_header_bytes,
+        max_body_bytes=server.max_body_bytes,
+        max_relay_body_bytes=house.config.upstream.max_body_bytes,
+        keep_alive_seconds=server.keep_alive_seconds,
+        header_timeout_seconds=server.header_timeout_seconds,
+        body_timeout_seconds=server.body_timeout_seconds,
+        drain_seconds=server.drain_seconds,
+    )
+    front = build_front(house)
+    return street_class(
+        StreetParts(
+            book=house.accounts.book,
+            doorkeeper=house.gate,
+            is_credential=tokens.kind_of,
+            relay=house.upstream.relay,
+            allowance=house.upstream,
+            trusted_proxies=TrustedProxies(server.trusted_proxies),
+            cookie_name=front.cookie_name,
+            public_url=front.public_url,
+            clock=house.clock,
+            limits=limits,
+        )
+    )
+
+
+def build_front(house: House) -> Front:
+    """How this house presents itself."""
+    server = house.config.server
+    return Front(
+        public_url=house.config.public_url,
+        version=__version__,
+        security_contact=server.security_contact,
+        body_limit_bytes=server.max_body_bytes,
+    )
+
+
+def build_view(house: House, is_serving: Callable[[], bool], street: type[Street]) -> HouseView:
+    """What the application may see of the house."""
+    return HouseView(
+        book=house.accounts.book,
+        rooms=(partial(gate_routes, house.gate), partial(accounts_routes, house.accounts)),
+        probes={"database": house.stores.database.ping, "counters": house.stores.counters.ping},
+        figures=(house.gate.figures, house.accounts.figures, house.upstream.figures, street.figures),
+        is_serving=is_serving,
+        front=build_front(house),
+        clock=house.clock,
+    )

@@ -1,0 +1,186 @@
+"""The house: the only place that knows all rooms. It builds stores and rooms and hands each what it may ask.
+
+Order matters, and is read from top to bottom:
+
+1. Stores first, their tables brought up to date; the outbox's mark is set before any room loads its snapshot, so that
+   no fact falls between the two.
+2. The AI service (the built-in simulator where the operator named none), then the gate, then the accounts: each is
+   given the ones before it through a door in `hall`.
+3. Rooms load what they serve from memory. From then on the lanes of those who belong need no store.
+4. `start` begins deliveries and jobs; `close` ends them in the opposite order and loses nothing that was promised.
+"""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Self
+
+import msgspec
+import structlog
+
+from doorward.accounts.parts import AccountsParts
+from doorward.accounts.service import Accounts
+from doorward.config import Config
+from doorward.gate.parts import GateParts
+from doorward.gate.probation import Caretaker
+from doorward.gate.service import Gate
+from doorward.hall.bus import Bus
+from doorward.hall.clock import Clock, SystemClock
+from doorward.hall.doors import Stationery
+from doorward.hall.errors import UnavailableError
+from doorward.hall.ids import new_id
+from doorward.hall.jobs import JobRunner
+from doorward.hall.secrets import Secrets
+from doorward.stores.counters import Counters, open_counters
+from doorward.stores.outbox import Outbox
+from doorward.stores.postbox import Postbox
+from doorward.stores.sql import Database
+from doorward.stores.upgrade import prepare
+from doorward.upstream.service import Upstream
+from doorward.upstream.simulator import Simulator
+
+_NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: for commands, which never ask the AI service anything
+
+_log = structlog.get_logger("doorward.house")
+
+
+@dataclass(slots=True)
+class Stores:
+    """What all rooms stand on."""
+
+    database: Database
+    counters: Counters
+    bus: Bus
+    outbox: Outbox
+    postbox: Postbox
+
+    @classmethod
+    def open(cls, config: Config, clock: Clock) -> Self:
+        """Open what the configuration names; connections are made when first needed."""
+        database = Database.open(config.stores.database_url())
+        bus = Bus()
+        days = config.stores.event_retention_days
+        outbox = Outbox(database, bus, clock, new_id("node"), retention_days=days)
+        counters = open_counters(config.stores.counters, clock)
+        return cls(database, counters, bus, outbox, Postbox(database, clock, config.mail))
+
+    async def close(self) -> None:
+        """Close both."""
+        await self.database.close()
+        await self.counters.close()
+
+
+@dataclass(slots=True)
+class House:
+    """An open house. Make one with `open` or `in_memory`."""
+
+    config: Config
+    clock: Clock
+    keys: Secrets
+    stores: Stores
+    upstream: Upstream
+    gate: Gate
+    accounts: Accounts
+    caretaker: Caretaker
+    simulator: Simulator | None
+    runner: JobRunner = field(init=False)
+
+    def __post_init__(self) -> None:
+        rooms = (self.gate, self.accounts, self.upstream, self.caretaker, self.stores.outbox, self.stores.postbox)
+        jobs = [job for room in rooms for job in room.jobs()]
+        self.runner = JobRunner(jobs, is_worker=self.is_worker)
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether this process does the house's recurring work, beside what every node does."""
+        return self.config.server.role in {"all", "worker"}
+
+    @classmethod
+    async def open(
+        cls, config: Config, stationery: Stationery, *, clock: Clock | None = None, for_commands: bool = False
+    ) -> Self:
+        """Build the house of a configuration; nothing recurring runs until `start`.
+
+        `for_commands`: without the AI service and without filling snapshots, for a command beside a running server.
+
+        Raises:
+            SchemaOutdatedError, SchemaTooNewError: the database is not at this program's version.
+            StoreUnavailableError: the database is away.
+        """
+        clock = clock or SystemClock()
+        stores = Stores.open(config, clock)
+        simulator: Simulator | None = None
+        try:
+            await prepare(stores.database, upgrades_postgresql=config.stores.upgrades_at_start)
+            if not config.upstream.url and not for_commands:
+                simulator = Simulator.built_in(config.upstream)
+                await simulator.start()
+            house = cls._built(config, stores, stationery, clock, simulator)
+            if not for_commands:
+                await house.load()
+        except BaseException:
+            if simulator is not None:
+                await simulator.stop()
+            await stores.close()
+            raise
+        return house
+
+    @classmethod
+    async def in_memory(cls, stationery: Stationery, *, clock: Clock | None = None) -> Self:
+        """A house that keeps nothing on disk, in front of the built-in simulator: for tests and rehearsals."""
+        config = msgspec.convert(
+            {"secret": secrets.token_urlsafe(48), "stores": {"database": "sqlite://", "counters": "memory://"}}, Config
+        )
+        return await cls.open(config, stationery, clock=clock)
+
+    @classmethod
+    def _built(
+        cls, config: Config, stores: Stores, stationery: Stationery, clock: Clock, simulator: Simulator | None
+    ) -> Self:
+        url = config.upstream.url or (simulator.url if simulator else _NOWHERE)
+        upstream_settings = msgspec.structs.replace(config.upstream, url=url)
+        upstream = Upstream(upstream_settings, clock, stores.database, stores.outbox)
+        keys = Secrets(config.secret)
+        gate = Gate(
+            GateParts(
+                settings=config.gate, keys=keys, clock=clock, database=stores.database, counters=stores.counters,
+                outbox=stores.outbox, postbox=stores.postbox, stationery=stationery, bus=stores.bus,
+                public_url=config.public_url,
+            )
+        )  # fmt: skip
+        accounts = Accounts(
+            AccountsParts(
+                settings=config.accounts, secrets=keys, clock=clock, database=stores.database,
+                counters=stores.counters, outbox=stores.outbox, postbox=stores.postbox, stationery=stationery,
+                bus=stores.bus, doorkeeper=gate, waitlist=gate, meter=upstream, redeem_invitation=gate.redeem,
+                public_url=config.public_url,
+            )
+        )  # fmt: skip
+        caretaker = Caretaker(config.gate, clock, accounts)
+        return cls(config, clock, keys, stores, upstream, gate, accounts, caretaker, simulator)
+
+    async def load(self) -> None:
+        """Set the outbox's mark, then fill what the rooms serve from memory."""
+        await self.stores.outbox.mark()
+        for load in (self.gate.load, self.accounts.load, self.upstream.load):
+            await load()
+
+    async def start(self) -> None:
+        """Begin to hear facts, to send letters (where this process is a worker), and to do the recurring work."""
+        await self.stores.outbox.start(delivers_once=self.is_worker)
+        if self.is_worker:
+            self.stores.postbox.start()
+        self.runner.start()
+
+    async def close(self) -> None:
+        """End everything, the last first. What cannot be written is logged; people's sign-ups were durable before."""
+        await self.runner.stop()
+        await self.stores.postbox.stop()
+        await self.stores.outbox.stop()
+        try:
+            await self.upstream.close()
+        except UnavailableError as error:
+            _log.warning("usage_not_written", code=error.code)
+        self.accounts.close()
+        if self.simulator is not None:
+            await self.simulator.stop()
+        await self.stores.close()
