@@ -22,7 +22,7 @@ WEB_CLIENTS: Final = "benign/web-clients.log"
 _SURGE_START: Final = 1_667_620_800  # 5 November 2022, 04:00 UTC: the two steepest days of the surge
 _SURGE_HOURS: Final = 48
 _SPIKE_BEFORE, _SPIKE_AFTER = 6, 14  # five-minute steps around the highest one
-_BURST_MINUTES: Final = 20
+_PACE_SECONDS, _PACE_STEPS = 600, 24  # hours, as the surge is days: both are played in a minute
 _HIGHEST: Final = 3.0  # multipliers are cut here: two cores carry tens of arrivals a second, not hundreds
 _CRAWLER: Final = re.compile(
     r"bot|crawl|spider|slurp|feed|rss|archive|curl|wget|python|java/|ruby|perl|monitor", re.IGNORECASE
@@ -54,12 +54,13 @@ def spike_shape(folder: Path) -> list[float]:
 
 
 def attack_pacing(folder: Path) -> list[float]:
-    """Sessions per minute in the busiest minutes of a real distributed attack, over their mean."""
-    minutes = Counter(int(float(row["unix_seconds"]) // 60) for row in _rows(folder / HONEYPOT, ("unix_seconds",)))
-    if not minutes:
+    """Sessions per ten minutes in the busiest four hours of a real distributed attack, over their mean."""
+    sessions = _rows(folder / HONEYPOT, ("unix_seconds",))
+    steps = Counter(int(float(row["unix_seconds"]) // _PACE_SECONDS) for row in sessions)
+    if not steps:
         raise DataFileError(f"{folder / HONEYPOT}: holds no sessions")
-    first = max(minutes, key=lambda minute: sum(minutes[minute + step] for step in range(_BURST_MINUTES)))
-    return _over_mean([minutes[first + step] for step in range(_BURST_MINUTES)], folder / HONEYPOT)
+    first = max(steps, key=lambda start: sum(steps[start + number] for number in range(_PACE_STEPS)))
+    return _over_mean([steps[first + number] for number in range(_PACE_STEPS)], folder / HONEYPOT)
 
 
 def attacker_addresses(folder: Path, wanted: int) -> list[str]:

@@ -26,14 +26,14 @@ def people_times(ground: Ground) -> list[float]:
     return sorted(times)
 
 
-async def people_come(ground: Ground, troop: Troop) -> None:
-    """Send people on their way until the siege ends."""
+async def people_come(ground: Ground, troop: Troop, inside: Troop) -> None:
+    """Send people on their way until the siege ends; who got in chats on in the troop `inside`."""
     for moment in people_times(ground):
         await ground.until(moment)
-        troop.send(_person(ground, ground.crowd("people").person()))
+        troop.send(_person(ground, ground.crowd("people").person(), inside))
 
 
-async def _person(ground: Ground, visitor: Newcomer) -> None:
+async def _person(ground: Ground, visitor: Newcomer, inside: Troop) -> None:
     began_s = ground.now_s()
     means = Means(ground.target, ground.mailboxes, ground.solvers, ground.scenario.people.patience_seconds)
     ending = Ending(Outcome.LOST, why="unfinished")
@@ -44,7 +44,7 @@ async def _person(ground: Ground, visitor: Newcomer) -> None:
             SignupRecord(Side.PERSON, began_s, ground.now_s(), ending.outcome, ending.delay_s, visitor.way, ending.why)
         )
     if ending.outcome in {Outcome.ADMITTED, Outcome.PROBATION}:
-        await _use_it(ground, visitor)
+        inside.send(_use_it(ground, visitor))
 
 
 async def _use_it(ground: Ground, visitor: Newcomer) -> None:

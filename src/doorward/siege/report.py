@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from doorward.siege.model import RunRecord
 from doorward.siege.picture import draw, moments
 from doorward.siege.scenario import Scenario
-from doorward.siege.scoring import Finding, Result, findings, quantile
+from doorward.siege.scoring import Finding, Result, endings, findings, quantile
 
 DESK_WIDTH: Final = 960.0
 PHONE_WIDTH: Final = 400.0
@@ -31,6 +31,7 @@ def render(scenario: Scenario, record: RunRecord, result: Result, made_at: datet
             stretch=moments(record),
             lag_p99=quantile((lag.lag_ms for lag in record.lags), 0.99),
             tallies=sorted(record.tallies.items()),
+            endings=endings(record),
             made_at=(made_at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
         )
     )

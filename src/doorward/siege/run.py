@@ -147,7 +147,7 @@ class _Crowds:
 def _set_out(ground: Ground, residents: Residents, bots: SolverPool, crowds: _Crowds) -> None:
     residents_chat(ground, residents, crowds.residents)
     crowds.residents.send(owners_log_in(ground, residents, crowds.residents))
-    crowds.people.send(people_come(ground, crowds.people))
+    crowds.people.send(people_come(ground, crowds.people, crowds.residents))
     attackers = crowds.attackers
     attackers.send(botnet_comes(ground, bots, attackers))
     attackers.send(stuffing_comes(ground, bots, residents, attackers))

@@ -154,6 +154,16 @@ def is_tightening(change: PostureChange) -> bool:
     return _strictness(change.to_level) > _strictness(change.from_level)
 
 
+def endings(record: RunRecord) -> list[tuple[str, str, int]]:
+    """How sign-ups ended that did not lead to a full account: whose, how and why in the target's word, how often."""
+    counts = Counter(
+        (signup.side.value, f"{signup.outcome.value}: {signup.why}" if signup.why else signup.outcome.value)
+        for signup in record.signups
+        if signup.outcome is not Outcome.ADMITTED
+    )
+    return [(side, ending, number) for (side, ending), number in sorted(counts.items())]
+
+
 def findings(result: Result, has_attack: bool) -> list[Finding]:
     """Hold a result against the targets that every scenario shares, and say plainly which were not met."""
     shared = [_existing_ok(result), _challenged(result), _people_in(result), _nobody_lost(result)]
