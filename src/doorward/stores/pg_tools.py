@@ -70,7 +70,7 @@ def _refuse_if_used(url: URL) -> None:
 
 
 def _address(url: URL) -> str:
-    return url.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+    return url._replace(drivername="postgresql", password=None).render_as_string(hide_password=False)
 
 
 def _run(url: URL | None, name: str, *arguments: str) -> str:
