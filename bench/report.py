@@ -27,6 +27,9 @@ GOALS = {
     "refuse_vs_nginx": Goal(
         "≥ 0.7", 0.7, at_least=True, about="refusing a forged or missing proof against nginx `return 503`, per CPU"
     ),
+    "relay_vs_nginx": Goal(
+        "", 1.0, at_least=True, about="relaying a chat completion against nginx `proxy_pass`, per CPU"
+    ),
     "flood_existing_p99_added_ms": Goal(
         "< 1 ms", 1.0, at_least=False, about="what 2,000 refused sign-ups a second add to existing users' p99"
     ),
@@ -82,14 +85,18 @@ def render(results: dict[str, dict[str, object]]) -> str:
     ]
     for name, figure in sorted(results.items(), key=lambda item: [*GOALS, item[0]].index(item[0])):
         value, goal = float(str(figure["value"])), GOALS.get(name)
-        words, met = (goal.words, "reached" if goal.reached(value) else "**not reached**") if goal else ("", "")
+        words, met = (
+            (goal.words, "reached" if goal.reached(value) else "**not reached**") if goal and goal.words else ("", "")
+        )
         unit = "" if figure["unit"] == "ratio" else f" {figure['unit']}"
         lines.append(f"| `{name}` | {amount(value)}{unit} | {words} | {met} | {figure['date']} |")
     lines += ["", "```"]
     width = max((len(name) for name in results), default=0)
     for name in [name for name in GOALS if name in results]:
         value = float(str(results[name]["value"]))
-        lines.append(f"{name.ljust(width)}  {bar(value, GOALS[name])}  {amount(value)} ({GOALS[name].words})")
+        lines.append(
+            f"{name.ljust(width)}  {bar(value, GOALS[name])}  {amount(value)} ({GOALS[name].words or 'no goal'})"
+        )
     lines += ["```", "", "## What each figure is", ""]
     for name in [name for name in GOALS if name in results]:
         detail = f" {results[name]['detail']}" if results[name].get("detail") else ""

@@ -25,6 +25,7 @@ SCRIPTS = {
     "install.py": ("install",),
     "hot/authorize.py": ("authorize_vs_nginx",),
     "hot/refuse.py": ("refuse_vs_nginx",),
+    "hot/relay.py": ("relay_vs_nginx",),
     "flood.py": ("flood_existing_p99_added_ms",),
     "signup.py": ("signup_vs_argon2",),
     "demo.py": ("demo",),

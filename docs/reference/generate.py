@@ -226,7 +226,7 @@ def _paragraph(thing: object) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(text.split()).replace("\\[", "[").replace("|", "\\|")
 
 
 PAGES: dict[str, Callable[[], str]] = {

@@ -35,7 +35,7 @@ def typed_commands() -> list[tuple[str, list[str]]]:
     """Every `doorward …` that a page tells its reader to type."""
     found = []
     for page, text in fences("", "sh"):
-        for line in text.replace("\\\n", " ").splitlines():
+        for line in re.sub(r"\$\([^)]*\)", "x", text.replace("\\\n", " ")).splitlines():
             match = re.search(r"(?:^|[\s(])(?:\.venv/bin/)?doorward ([a-z][^|)#]*)", line)
             if match and "─" not in line:
                 found.append((page, shlex.split(match[1])))
@@ -46,7 +46,7 @@ def typed_commands() -> list[tuple[str, list[str]]]:
 def test_commands_are_real(page, words):
     """Parsed as the shell would hand them over; nothing is run."""
     command: click.Command = typer.main.get_command(app)
-    words = [re.sub(r"\$\(.*", "", word) or "x" for word in words if word != "&"]
+    words = list(words)
     while isinstance(command, click.Group):
         name = words.pop(0)
         assert name in command.commands, f"{page}: no such command: {name}"

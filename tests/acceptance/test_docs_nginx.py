@@ -1,13 +1,16 @@
 """The nginx page is run as it stands: only its ports are changed and TLS is left out."""
 
+import http.client
 import json
 import re
 import socket
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -25,15 +28,15 @@ class Front:
     url: str
     key: str
 
-    def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def get(self, path: str, **headers: str) -> tuple[int, Message, bytes]:
         """Status, headers and body of an answer."""
         request = urllib.request.Request(self.url + path, headers=headers)  # a loopback URL
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
-                return answer.status, dict(answer.headers), answer.read()
+                return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, dict(error.headers), error.read()
+                return error.code, error.headers, error.read()
 
 
 def free_port() -> int:
@@ -69,20 +72,24 @@ def front(tmp_path_factory) -> Iterator[Front]:
         command = [nginx, "-p", str(directory), "-c", str(settings)]
         subprocess.run(command, check=True, timeout=20)  # returns when it listens
         try:
-            yield Front(f"http://127.0.0.1:{port}", made_key(directory))
+            yield Front(f"http://127.0.0.1:{port}", made_key(directory, door))
         finally:
             subprocess.run([*command, "-s", "stop"], check=True, timeout=20)
 
 
-def made_key(directory: Path) -> str:
-    """An API key, made beside the running server."""
+def made_key(directory: Path, door: str) -> str:
+    """An API key of somebody who came in by the admin link, made beside the running server."""
 
     def command(*words: str) -> dict[str, str]:
         line = ["doorward", *words, "--email", "ada@example.com", "--json"]
         done = subprocess.run(line, cwd=directory, env=environment(), check=True, capture_output=True, timeout=60)
         return json.loads(done.stdout)
 
-    command("admin", "link")
+    link = urllib.parse.urlsplit(command("admin", "link")["link"])
+    opened = http.client.HTTPConnection(door.split("/")[2], timeout=20)
+    opened.request("POST", link.path)
+    assert opened.getresponse().status == 303
+    opened.close()
     return command("keys", "create", "--name", "nginx", "--scope", "chat", "--scope", "models")["key"]
 
 

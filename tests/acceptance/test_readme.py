@@ -26,7 +26,7 @@ def test_the_curl_lines_work(served):
     blocks = re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
     script = "".join(blocks)
     assert WRITTEN_URL in script
-    printed = shell(script.replace(WRITTEN_URL, url), directory)
+    printed = shell(script.replace(WRITTEN_URL, url), directory, DOORWARD_SERVER_PORT=url.rpartition(":")[2])
     assert '"choices"' in printed
     assert "HTTP/1.1 200" in printed
     assert re.search(r"^x-doorward-lane: existing\r?$", printed, re.MULTILINE | re.IGNORECASE)
