@@ -14,6 +14,7 @@ import uvicorn
 from doorward.accounts.tokens import kind_of, new_key, new_session_token
 from doorward.edge.addresses import TrustedProxies
 from doorward.edge.street import Street, StreetParts, street_class
+from doorward.edge.street_line import ANSWERING
 from doorward.hall.clock import SteppedClock
 from doorward.hall.errors import UnavailableError
 from doorward.hall.model import Lane, Role, Standing
@@ -114,6 +115,13 @@ async def application(scope, receive, send) -> None:
         await receive()
 
 
+async def until(holds: Callable[[], object]) -> None:
+    """Let the loop run until this holds."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not holds():  # noqa: ASYNC110  # what is waited for has no event of its own
+            await asyncio.sleep(0.0005)
+
+
 @dataclass
 class Reply:
     """One answer, read strictly."""
@@ -178,6 +186,8 @@ class Client:
                 reply.body = await self.reader.readexactly(int(length))
             except asyncio.IncompleteReadError as error:
                 reply.body, reply.is_whole = error.partial, False
+            except ConnectionResetError:
+                reply.is_whole = False
         else:
             try:
                 reply.body = await self.reader.read()
@@ -382,6 +392,16 @@ class Wire:
         return {"peername": ("192.0.2.1", 1234), "sockname": ("192.0.2.2", 80)}.get(name, default)
 
 
+async def _settled(line: Street, wire: Wire, state: uvicorn.server.ServerState) -> None:
+    """Let a whole request be answered, and what was held back behind it."""
+    for _ in range(2):
+        for _ in range(50):
+            if not (wire.is_reading and state.tasks and line.phase == ANSWERING):
+                break
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
 async def statuses_of(pieces: list[bytes], *, ends: bool = False) -> list[int]:
     """The statuses that a street answers with when these pieces arrive one after another.
 
@@ -401,12 +421,7 @@ async def statuses_of(pieces: list[bytes], *, ends: bool = False) -> list[int]:
     for piece in pieces:
         if piece and not wire.is_over:
             line.data_received(piece)
-            while wire.is_reading and state.tasks and line.phase == 3:  # a whole request is being answered
-                await asyncio.sleep(0)
-            await asyncio.sleep(0)
-    while state.tasks and line.phase == 3:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0)
+            await _settled(line, wire, state)
     if ends:
         for _ in range(4):  # at most: a body's time, lingering, an idle connection's time
             street.watch.advance(700)
@@ -414,7 +429,6 @@ async def statuses_of(pieces: list[bytes], *, ends: bool = False) -> list[int]:
         assert wire.is_over
     wire.is_over = True
     line.connection_lost(None)
-    while state.tasks:
-        await asyncio.sleep(0)
+    await until(lambda: not state.tasks)
     assert not len(street.watch)
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) (?!Continue)", wire.written)]

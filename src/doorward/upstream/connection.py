@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
         borrower.lost("broken")
 
     def _finish(self, borrower: Borrower) -> None:
-        self._is_reusable &= self._parser.should_keep_alive() and not borrower.expects_no_body
+        self._is_reusable &= not borrower.expects_no_body
         self._borrower = None
         borrower.received(self._pieces, is_complete=True)
         if not self._is_reusable:
@@ -224,3 +224,4 @@ class Connection(asyncio.Protocol):
         """The answer is complete, if it was not an interim one."""
         if self._has_head:
             self._is_complete = True
+            self._is_reusable &= self._parser.should_keep_alive()  # llhttp forgets it after this call

@@ -5,11 +5,11 @@ import json
 from dataclasses import replace
 
 import pytest
-import streets
-from streets import get, post, with_limits, with_proxies
 
+import streets
 from doorward.accounts.tokens import new_session_token
 from doorward.hall.model import Lane
+from streets import get, post, with_limits, with_proxies
 
 TICKET = b"genuine-ticket_1"
 
@@ -131,11 +131,9 @@ class TestAuthorize:
         site.book.gate.clear()
         client = await site.client()
         await client.send(get("/authorize", credential=site.book.add(away=True)))
-        while not site.book.recalled:
-            await asyncio.sleep(0)
+        await streets.until(lambda: site.book.recalled)
         await client.close()
-        while len(site.street.watch):
-            await asyncio.sleep(0)
+        await streets.until(lambda: not len(site.street.watch))
         site.book.gate.set()
         assert (await site.ask(get("/"))).status == 200
 
@@ -336,8 +334,7 @@ class TestTime:
 
     async def test_a_silent_connection_is_closed(self, site):
         client = await site.client()
-        while not len(site.street.watch):
-            await asyncio.sleep(0)
+        await streets.until(lambda: len(site.street.watch))
         await site.pass_time(29)
         assert len(site.street.watch) == 1
         await site.pass_time(2)
@@ -386,8 +383,7 @@ class TestTime:
         await client.send(b"more that nobody reads")
         assert len(site.street.watch) == 1
         await site.pass_time(3)
-        while len(site.street.watch):
-            await asyncio.sleep(0)
+        await streets.until(lambda: not len(site.street.watch))
 
 
 class TestRoom:
@@ -430,8 +426,7 @@ class TestShutdown:
         await idle.reply()
         request = post("/echo", b"x" * 10)
         await busy.send(request[:-5])
-        while not site.server.server_state.tasks:
-            await asyncio.sleep(0)
+        await streets.until(lambda: site.server.server_state.tasks)
         for connection in list(site.server.server_state.connections):
             connection.shutdown()
         assert await idle.is_closed()
@@ -449,8 +444,7 @@ class TestShutdown:
         await site.pass_time(29)
         assert len(site.street.watch) == 1
         await site.pass_time(2)
-        while site.server.server_state.tasks:
-            await asyncio.sleep(0)
+        await streets.until(lambda: not site.server.server_state.tasks)
 
 
 def test_the_lanes_of_people_who_belong_are_given_nothing_of_the_gate():

@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import streets
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import streets
 
 CORPUS = tomllib.loads((Path(__file__).parent / "street_corpus.toml").read_text(encoding="utf-8"))
 
@@ -95,8 +96,12 @@ def test_byte_by_byte(street_line, name):
     pieces=st.lists(
         st.one_of(
             st.binary(max_size=60),
-            st.sampled_from([b"GET ", b"POST ", b"/v1/x", b"/", b" HTTP/1.1\r\n", b"Host: a\r\n", b"\r\n", b"\r\n\r\n"]),
-            st.sampled_from([b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n"]),
+            st.sampled_from(
+                [b"GET ", b"POST ", b"/v1/x", b"/", b" HTTP/1.1\r\n", b"Host: a\r\n", b"\r\n", b"\r\n\r\n"]
+            ),
+            st.sampled_from(
+                [b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n"]
+            ),
             st.sampled_from([b"Authorization: Bearer x\r\n", b"Expect: 100-continue\r\n", b"Connection: close\r\n"]),
         ),
         max_size=20,
