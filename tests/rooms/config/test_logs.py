@@ -193,7 +193,7 @@ def test_a_reader_that_went_away_stops_nobody():
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.just(object()),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner) | st.sets(st.integers()),
-    max_leaves=20,
+    max_leaves=8,
 )
 
 

@@ -40,7 +40,7 @@ def test_judging_never_fails(data):
 
 @pytest.mark.parametrize("make", [lambda: secrets.token_hex(32), lambda: secrets.token_urlsafe(32)])
 def test_random_ones_pass(make):
-    assert [problem for problem in (weakness(make()) for _ in range(30)) if problem] == []
+    assert [problem for problem in (weakness(make()) for _ in range(12)) if problem] == []
 
 
 def test_what_openssl_prints_passes():
