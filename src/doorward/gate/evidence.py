@@ -133,9 +133,9 @@ def rhythm(times: Sequence[float]) -> tuple[float, float]:
 
 def surplus(inside: int, total: int, share: float) -> float:
     """Nats by which `inside` of `total` exceeds what people's share explains; 0 where it does not exceed it."""
-    share = min(max(share, 1e-5), 1 - 1e-5)
     if inside <= share * total:
         return 0.0
+    share = min(max(share, 1e-5), 1 - 1e-5)
     # The order of arrivals is given in both stories, so neither has a binomial coefficient.
     free = -math.log(total + 1) - _log_choose(total, inside)
     people = _log_beta(CONCENTRATION * share + inside, CONCENTRATION * (1 - share) + total - inside)

@@ -132,4 +132,4 @@ def form_seconds_of(code: int) -> float:
 def _log_bin(value: float, unit: float) -> int:
     if not math.isfinite(value) or value <= 0:
         return UNKNOWN_BIN
-    return min(BINS - 1, max(0, math.floor(_PER_OCTAVE * math.log2(value / unit))))
+    return min(BINS - 1, max(0, math.floor(_PER_OCTAVE * (math.log2(value) - math.log2(unit)))))

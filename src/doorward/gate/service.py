@@ -48,7 +48,7 @@ class Gate:
         self.watch = Watch(parts, self.book, self._recorder)
         self._till = Till(parts, self._desk, self.line)
         self.vitals: Callable[[], Mapping[str, float]] = dict
-        """How those who belong are served (`existing_p50_ms`, `existing_p99_ms`): the house sets it for the live page."""
+        """How those who belong are served (`existing_p50_ms`, `existing_p99_ms`); the house sets it."""
         self.book.hear(parts.bus)
         self.watch.hear()
 

@@ -75,6 +75,11 @@ class Watch:
             except msgspec.DecodeError:
                 _log.warning("baseline_unreadable", advice="starting from the packaged prior")
 
+    @property
+    def window(self) -> tuple[Signals, ...]:
+        """What is in the window, the oldest first."""
+        return tuple(self._window)
+
     def observe(self, signals: Signals) -> None:
         """Take in one paid attempt."""
         self._window.append(signals)

@@ -26,6 +26,9 @@ _HISTORY_PAGE: Final = 200
 _LARGEST_VERSION: Final = 2**53
 
 
+_UNTOUCHED: Final = {"cohort": "*", "level": "careful", "reason": ""}
+
+
 class PostureBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A change of the posture by hand. `expires_in_seconds` has no default: every change ends."""
 
@@ -70,7 +73,7 @@ class DoorConsole:
     async def door(self, request: Request) -> Response:
         """The page."""
         self._desk.standing(request, Role.ADMIN)
-        return await self._page(request, {}, 200)
+        return await self._page(request, _UNTOUCHED, 200)
 
     async def _page(self, request: Request, given: dict[str, str], status: int, fault: str = "") -> Response:
         live, vitals = self._gate.live(), self._gate.vitals()
