@@ -25,7 +25,7 @@ _PHASES: Final = {
     Phase.CALM: ("calm", "green"),
     Phase.SURGE: ("surge of people", "cyan"),
     Phase.ATTACK: ("attack", "bold red"),
-    Phase.AFTER: ("after the attack", "green"),
+    Phase.AFTER: ("after", "green"),
 }
 
 
