@@ -67,12 +67,12 @@ def configure(log_format: str = "json", level: str = "info", stream: TextIO | No
     )
     root = logging.getLogger()
     root.handlers[:] = [handler for handler in root.handlers if not isinstance(handler, _Fold)] + [_Fold()]
-    root.setLevel(_LEVELS[level])
+    root.setLevel(_LEVELS[level] if level == "debug" else max(_LEVELS[level], logging.WARNING))  # libraries talk a lot
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(logging.NOTSET)
+        logger.setLevel(_LEVELS[level])
 
 
 @contextmanager

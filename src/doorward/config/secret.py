@@ -59,7 +59,8 @@ def _entropy_bits(secret: str) -> float:
 def _guesses_log10(secret: str) -> float:
     """How many guesses zxcvbn expects to need, as a power of ten; it takes 72 characters.
 
-    Its time grows steeply with the length and each command starts here, so a beginning that is strong enough settles it.
+    Its time grows steeply with the length and each command starts here, so a beginning that is strong enough settles
+    it.
     """
     beginning = float(zxcvbn(secret[:MINIMUM_LENGTH])["guesses_log10"])
     return beginning if beginning >= MINIMUM_GUESSES_LOG10 else float(zxcvbn(secret[:72])["guesses_log10"])

@@ -74,6 +74,19 @@ def test_the_level_is_kept_for_both_kinds_of_loggers():
     assert [entry["event"] for entry in out.entries] == ["loud"]
 
 
+def test_libraries_are_heard_from_warnings_on_and_uvicorn_as_set():
+    out = Log()
+    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("uvicorn.error").info("Started server process")
+    assert [entry["event"] for entry in out.entries] == ["Started server process"]
+
+
+def test_debugging_hears_everything():
+    out = Log(level="debug")
+    logging.getLogger("some.library").debug("chatter")
+    assert len(out.entries) == 1
+
+
 def test_configuring_again_writes_each_entry_once():
     Log()
     out = Log()
