@@ -45,6 +45,14 @@ def translated(error: Exception, *, is_reading: bool = False) -> Exception:
     return _from_postgresql(error)
 
 
+def without_values(error: Exception) -> Exception:
+    """The same exception, less PostgreSQL's DETAIL line: it repeats the row's values, which must not end in a log."""
+    if isinstance(error, DBAPIError) and error.orig is not None and _sqlstate(error):
+        error.orig.args = tuple(str(argument).partition("\nDETAIL")[0] for argument in error.orig.args)
+        error.args = tuple(str(argument).partition("\nDETAIL")[0] for argument in error.args)
+    return error
+
+
 def is_retried(error: Exception) -> bool:
     """Whether PostgreSQL asks to run the transaction again (serialization failure, deadlock)."""
     return isinstance(error, DBAPIError) and _sqlstate(error) in _SQLSTATES_RETRIED

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from doorward.stores.after_commit import collect
 from doorward.stores.errors import StoreSetupError, StoreUnavailableError
-from doorward.stores.faults import is_disconnect, is_retried, translated
+from doorward.stores.faults import is_disconnect, is_retried, translated, without_values
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ class PostgresStore:
             except Exception as error:
                 is_worth_it = is_retried(error) or (is_disconnect(error) and number == 1)
                 if number == _TRIES or not is_worth_it:
-                    shown = translated(error, is_reading=is_reading)
+                    shown = translated(without_values(error), is_reading=is_reading)
                     if shown is error:
                         raise
                     raise shown from error
