@@ -132,4 +132,4 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = AnyHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=40, stateful_step_count=30)
+TestAnyHistory.settings = settings(max_examples=25, stateful_step_count=25)
