@@ -14,13 +14,14 @@ from rich.console import Console
 from doorward.siege.data_files import DataFileError
 from doorward.siege.demo import DemoError, run_demo
 from doorward.siege.existing import PreparationError
+from doorward.siege.judging import findings
 from doorward.siege.mailboxes import NoSinkError
 from doorward.siege.model import RunRecord
 from doorward.siege.ownership import NotOurTargetError
 from doorward.siege.report import write_report
 from doorward.siege.run import Plan, lay_siege
 from doorward.siege.scenario import Scenario, ScenarioError, load_scenario, scenario_names
-from doorward.siege.scoring import Result, findings, score
+from doorward.siege.scoring import Result, score
 from doorward.siege.screen import Screen, verdict_table
 from doorward.siege.watch import NoPostureError
 from doorward.siege.wire import TransportError

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from doorward.siege.judging import Finding, findings
 from doorward.siege.model import RunRecord
 from doorward.siege.picture import draw, moments
 from doorward.siege.scenario import Scenario
-from doorward.siege.scoring import Finding, Result, endings, findings, quantile
+from doorward.siege.scoring import Result, endings, quantile
 
 DESK_WIDTH: Final = 960.0
 PHONE_WIDTH: Final = 400.0

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from doorward.siege.ground import Ground
+from doorward.siege.judging import Finding
 from doorward.siege.model import Outcome, Phase, Side
-from doorward.siege.scoring import OPEN, Finding, quantile
+from doorward.siege.scoring import OPEN, quantile
 from doorward.siege.watch import PostureWatch
 
 FRAMES_PER_SECOND: Final = 2  # drawing costs the siege's own event loop a few milliseconds each time

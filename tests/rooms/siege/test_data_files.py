@@ -78,7 +78,9 @@ def test_small_files_are_read_right(tmp_path):
     shape = data_files.surge_shape(put(tmp_path, data_files.MASTODON, f"timestamp,usercount\n{rows}"))
     assert len(shape) == 48
     assert min(shape) >= 0
-    put(tmp_path, data_files.HONEYPOT, "unix_seconds,source_ip\n600,10.0.0.1\n601,8.8.8.8\n602,8.8.8.8\n12600,1.1.1.1\n")
+    put(
+        tmp_path, data_files.HONEYPOT, "unix_seconds,source_ip\n600,10.0.0.1\n601,8.8.8.8\n602,8.8.8.8\n12600,1.1.1.1\n"
+    )
     put(tmp_path, data_files.IPSUM, "# a comment\n9.9.9.9\t7\nnot an address\t3\n")
     assert data_files.attacker_addresses(tmp_path, 10) == ["8.8.8.8", "1.1.1.1", "9.9.9.9"]
     assert data_files.attacker_addresses(tmp_path, 2) == ["8.8.8.8", "1.1.1.1"]

@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 from doorward.siege import demo
 from doorward.siege.client import UnreachableError
 from doorward.siege.commands import COMMANDS
+from doorward.siege.judging import findings
 from doorward.siege.model import Phase
 from doorward.siege.ownership import NotOurTargetError
 from doorward.siege.run import Plan, lay_siege
 from doorward.siege.scenario import load_scenario
-from doorward.siege.scoring import findings, score
+from doorward.siege.scoring import score
 from doorward.siege.screen import Screen, frame, line, sparkline, verdict_table
 from doorward.siege.watch import NoPostureError
 

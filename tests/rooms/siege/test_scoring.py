@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doorward.siege.judging import findings
 from doorward.siege.model import (
     ChatRecord,
     LoginRecord,
@@ -19,7 +20,6 @@ from doorward.siege.model import (
 from doorward.siege.scenario import load_scenario
 from doorward.siege.scoring import (
     Result,
-    findings,
     first_action,
     is_tightening,
     quantile,
