@@ -34,10 +34,12 @@ from doorward.edge.street_answers import Answer, openai, problem
 from doorward.edge.street_asgi import Application, expects_continue, request_id_of
 from doorward.edge.street_authorize import Judge
 from doorward.edge.street_gate import Buffered, FirstLook
-from doorward.edge.street_line import ANSWERING, BODY, CLOSING, WAITING, Line
+from doorward.edge.street_known import LONGEST, KnownHeads
+from doorward.edge.street_line import ANSWERING, BODY, CLOSING, IDLE, WAITING, Line
 from doorward.edge.street_parts import StreetLimits, StreetParts
 from doorward.edge.street_watch import Watch
 from doorward.edge.wire import Head
+from doorward.hall.doors import StandingBook
 from doorward.hall.errors import DoorwardError
 from doorward.hall.model import Standing
 from doorward.upstream import errors as relay_errors
@@ -72,7 +74,10 @@ class Street(Line):
     parts: ClassVar[StreetParts]
     judge: ClassVar[Judge]
     first_look: ClassVar[FirstLook]
+    known: ClassVar[KnownHeads]
     recalls: ClassVar[list[None]]  # one entry for each look-up that runs
+    book: ClassVar[StandingBook]
+    keep_alive_seconds: ClassVar[float]
 
     @classmethod
     def figures(cls) -> dict[str, float]:
@@ -83,6 +88,40 @@ class Street(Line):
         figures["street_connections_turned_away_total"] = float(cls.watch.turned_away)
         figures["street_overloaded"] = float(cls.watch.is_overloaded)
         return figures
+
+    # What has been taken before
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop. A head that is known is not read again; everything else goes the whole way."""
+        size = len(data)
+        if self.phase == IDLE and size <= LONGEST and not self.held and not self.flow.write_paused:
+            known = self.known
+            caller = known.callers.get(hash(data))
+            if caller is not None and caller[0] == size:
+                standing = self.book.standing_of(data[caller[1] : caller[2]])
+                if standing is not None:
+                    self._answer_known(self.judge.answer_plain(standing))
+                    return
+            elif known.forms and self._is_refused_known(data):
+                return
+        super().data_received(data)
+
+    def _is_refused_known(self, data: bytes) -> bool:
+        form = self.known.forms.get(hash(data[: data.find(b"\r\n\r\n") + 4]))
+        if form is None or form.size != len(data) or self.watch.is_overloaded or self.parts.shed():
+            return False
+        ticket = self.first_look.ticket_in(data, form.head_size - 1)
+        if ticket and self.first_look.is_genuine(ticket):
+            return False
+        self._answer_known(form.forged if ticket else form.missing)
+        return True
+
+    def _answer_known(self, answer: Answer) -> None:
+        self.server_state.total_requests += 1
+        self.counts[answer.code] += 1
+        watch = self.watch
+        self.transport.write(answer.start + watch.date_line + answer.rest)
+        self.deadline = watch.now + self.keep_alive_seconds
 
     # The four ways
 
@@ -121,8 +160,9 @@ class Street(Line):
         elif not self.parts.is_credential(credential):
             self.answer(street_authorize.MALFORMED)
         else:
-            standing = self.parts.book.standing_of(credential)
+            standing = self.book.standing_of(credential)
             if standing is not None:
+                self.known.add_caller(head, credential)
                 self.answer(self.judge.answer(head, standing))
             else:
                 self._recall(head, credential, self._answer_authorize, _AUTHORIZE_REFUSALS)
@@ -146,7 +186,7 @@ class Street(Line):
         standing = None
         refusal = refusals.unknown
         try:
-            standing = await self.parts.book.recall(credential)
+            standing = await self.book.recall(credential)
         except DoorwardError:
             refusal = refusals.busy
         except Exception:
@@ -171,7 +211,7 @@ class Street(Line):
         if credential is None or not self.parts.is_credential(credential):
             self.answer(_RELAY_REFUSALS.unknown)
             return
-        standing = self.parts.book.standing_of(credential)
+        standing = self.book.standing_of(credential)
         if standing is not None:
             self._open_relay(head, standing)
         else:
@@ -255,6 +295,8 @@ class Street(Line):
     def _judge_first(self, head: Head, body: bytes) -> None:
         refusal = self.first_look.refusal(head, body)
         if refusal is not None:
+            look = self.first_look
+            self.known.add_form(head, look.shaped(head, "gate.ticket.missing"), look.shaped(head, "gate.ticket.forged"))
             self.answer(refusal)
         else:
             self._to_application(head, body)
@@ -277,7 +319,7 @@ class Street(Line):
 
     def _belongs(self, head: Head) -> bool:
         credential = self.judge.credential(head)
-        return credential is not None and self.parts.book.standing_of(credential) is not None
+        return credential is not None and self.book.standing_of(credential) is not None
 
     def on_response_complete(self) -> None:
         """Called by the cycle when the application's answer has been written."""
@@ -306,6 +348,9 @@ def street_class(parts: StreetParts) -> type[Street]:
         first_look = FirstLook(parts)
 
     BoundStreet.parts = parts
+    BoundStreet.known = KnownHeads()
+    BoundStreet.book = parts.book
+    BoundStreet.keep_alive_seconds = parts.limits.keep_alive_seconds
     BoundStreet.counts = Counter()
     BoundStreet.recalls = []
     return BoundStreet

@@ -68,17 +68,21 @@ class Judge:
                 names = " ".join(sorted(missing))
                 challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{names}"'
                 return _denial("403 Forbidden", "scope.missing", challenge)
+        return self.answer_plain(standing)
+
+    def answer_plain(self, standing: Standing) -> Answer:
+        """The same where no scope is asked for."""
         if standing.lane is Lane.PROBATION and self._allowance is not None:
             left = self._allowance.allowance_left(standing)
             if left is not None and left <= 0:
                 wait = _DAY_SECONDS - int(self._clock.now()) % _DAY_SECONDS
                 return _denial("429 Too Many Requests", "allowance.used_up", f"retry-after: {wait}")
-        return self._yes(standing)
-
-    def _yes(self, standing: Standing) -> Answer:
         kept = self._kept.get(standing.credential_id)
         if kept is not None and kept[0] is standing:
             return kept[1]
+        return self._yes(standing)
+
+    def _yes(self, standing: Standing) -> Answer:
         lines = (
             f"x-doorward-account: {standing.account_id}\r\nx-doorward-lane: {standing.lane.value}\r\n"
             f"x-doorward-role: {standing.role.value}\r\nx-doorward-scopes: {' '.join(sorted(standing.scopes))}\r\n"

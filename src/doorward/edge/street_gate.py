@@ -12,7 +12,7 @@ from doorward.edge.street_answers import Answer, page, problem
 from doorward.edge.street_parts import StreetParts
 from doorward.edge.wire import Head
 
-_IN_BODY: Final = re.compile(rb'(?:(?:\A|&)ticket=|"ticket"[ \t\r\n]{0,8}:[ \t\r\n]{0,8}")([A-Za-z0-9._~=-]{1,160})')
+_TICKET: Final = re.compile(rb'(?:[&\n]ticket=|"ticket"[ \t\r\n]{0,8}:[ \t\r\n]{0,8}")([A-Za-z0-9._~=-]{1,160})')
 _DEVICE_COOKIE: Final = re.compile(rb'(?:\A|; ?)(?:__Host-)?doorward_device="?([!-:<-~]{1,256}?)"?(?:;|\Z)')
 _BUSY_SECONDS: Final = 5
 
@@ -21,7 +21,7 @@ class FirstLook:
     """Tells which requests need a ticket, and answers those that have none."""
 
     def __init__(self, parts: StreetParts) -> None:
-        self._is_genuine = parts.doorkeeper.is_genuine
+        self.is_genuine = parts.doorkeeper.is_genuine
         self._is_device = parts.is_device
         self._paths = parts.gate_paths
         self._device_paths = parts.device_paths
@@ -49,15 +49,24 @@ class FirstLook:
             token = match.group(1) if match else b""
         return bool(token and self._is_device(token))
 
+    def ticket_in(self, data: bytes, start: int) -> bytes:
+        """The ticket in a form or JSON object that begins after the line end at `start`; empty if there is none."""
+        at = data.find(b"ticket", start + 1)
+        while at > 0:
+            match = _TICKET.match(data, at - 1)
+            if match is not None:
+                return match.group(1)
+            at = data.find(b"ticket", at + 1)
+        return b""
+
     def refusal(self, head: Head, body: bytes) -> Answer | None:
         """Why this request is turned away; None if its ticket is genuine."""
         ticket = head.value(b"\r\ndoorward-ticket:")
         if ticket is None:
-            match = _IN_BODY.search(body)
-            ticket = match.group(1) if match else b""
+            ticket = self.ticket_in(b"\n" + body, 0)
         if not ticket:
             return self.shaped(head, "gate.ticket.missing")
-        if len(ticket) > 160 or not self._is_genuine(ticket):
+        if len(ticket) > 160 or not self.is_genuine(ticket):
             return self.shaped(head, "gate.ticket.forged")
         return None
 

@@ -90,7 +90,7 @@ class Line(HttpToolsProtocol):
         self.is_whole = True  # the current request's body
         self.head: Head | None = None  # of the current request
         self.taker: Taker | None = None
-        self._held = b""
+        self.held = b""
         self._scanned = 0
         self._reader: BodyReader | None = None
         self._stalled_at = 0
@@ -127,7 +127,7 @@ class Line(HttpToolsProtocol):
         """Called by the loop when the caller is gone, for whatever reason."""
         self.watch.leave(self)
         self.phase = CLOSING
-        self._held = b""
+        self.held = b""
         taker, self.taker = self.taker, None
         if taker is not None:
             taker.cancel()
@@ -157,9 +157,9 @@ class Line(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
-        if self._held:
-            data = self._held + data
-            self._held = b""
+        if self.held:
+            data = self.held + data
+            self.held = b""
         self._take(data)
 
     def _take(self, data: bytes) -> None:
@@ -167,7 +167,7 @@ class Line(HttpToolsProtocol):
         while data:
             if self.phase <= HEAD:
                 if turns == _TURNS or self.flow.write_paused:
-                    self._hold(data)
+                    self._keep_back(data)
                     if not self.flow.write_paused:
                         self.loop.call_soon(self.go_on)
                     return
@@ -178,17 +178,17 @@ class Line(HttpToolsProtocol):
             elif self.phase == CLOSING:
                 return
             else:
-                self._hold(data)
+                self._keep_back(data)
                 return
 
     def go_on(self) -> None:
         """Take what has been held back."""
-        data, self._held = self._held, b""
+        data, self.held = self.held, b""
         if self.phase != CLOSING:
             self._take(data)
 
-    def _hold(self, data: bytes) -> None:
-        self._held = data
+    def _keep_back(self, data: bytes) -> None:
+        self.held = data
         if len(data) > _MOST_HELD_BYTES:
             self.counts["request.pipeline_too_long"] += 1
             self.evict()
@@ -215,7 +215,7 @@ class Line(HttpToolsProtocol):
         if fault is not None:
             self.refuse(fault)
             return
-        self._held = data
+        self.held = data
         self._scanned = max(len(data) - 3, 0)
         if self.phase == IDLE:
             self.phase = HEAD
@@ -281,7 +281,7 @@ class Line(HttpToolsProtocol):
             self.deadline = self.watch.now + self.limits.keep_alive_seconds
             if self.flow.read_paused:
                 self.resume_reading()
-            if self._held:
+            if self.held:
                 self.loop.call_soon(self.go_on)
 
     def refuse(self, fault: WireFault) -> None:
@@ -301,7 +301,7 @@ class Line(HttpToolsProtocol):
     def linger(self) -> None:
         """Say that this was all, and let the caller read it: closing at once would reset what is still on its way."""
         self.phase = CLOSING
-        self._held = b""
+        self.held = b""
         self.deadline = self.watch.now + self.limits.linger_seconds
         if self.transport.is_closing():
             return
@@ -379,7 +379,7 @@ class Line(HttpToolsProtocol):
             self.taker.resume()
         if self.phase <= HEAD:
             self.deadline = self.watch.now + self.limits.keep_alive_seconds
-            if self._held:
+            if self.held:
                 self.loop.call_soon(self.go_on)
         elif self.phase < CLOSING:
             self.set_deadline()
