@@ -46,7 +46,10 @@ def restored():
     handlers, level = root.handlers[:], root.level
     yield
     structlog.reset_defaults()
-    root.handlers[:], root.level = handlers, level
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def test_an_entry_is_one_object_with_time_level_name_and_event():
