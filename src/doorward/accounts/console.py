@@ -10,6 +10,7 @@ from doorward.accounts.service import Accounts
 from doorward.hall.doors import Desk
 
 _PAGE = 50
+_LONGEST_RECIPIENT = 320
 _LARGEST_SEQUENCE = 2**53
 
 
@@ -44,11 +45,13 @@ class Console:
         self._front.admin(request)
         postbox = self._accounts.parts.postbox
         after = whole_number(request, "after", 0, _LARGEST_SEQUENCE)
-        found = await postbox.sink(after=after, limit=_PAGE)
+        recipient = request.query_params.get("recipient", "").strip()[:_LONGEST_RECIPIENT]
+        found = await postbox.sink(after=after, recipient=recipient, limit=_PAGE)
         return self._desk.page(
             request,
             "accounts/mail.html",
             letters=found,
+            recipient=recipient,
             counts=await postbox.counts(),
             is_sink=postbox.is_sink,
             is_braked=self._accounts.mailing.brake.on,

@@ -241,6 +241,9 @@ async def test_the_first_administrator_comes_in_by_the_link(room, browse):
     accounts, mail = await browser.get("/console/accounts"), await browser.get("/console/mail")
     assert "a…@localhost" in accounts.text
     assert "ada@example.com" in mail.text
+    assert "ada@example.com" not in (await browser.get("/console/mail?recipient=eve@example.com")).text
+    found = await browser.get("/console/mail?recipient=ada%40example.com")
+    assert await room.code("ada@example.com") in found.text
     assert (await browse().form(path)).status == 404
 
 
