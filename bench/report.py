@@ -100,5 +100,5 @@ def render(results: dict[str, dict[str, object]]) -> str:
     lines += ["```", "", "## What each figure is", ""]
     for name in [name for name in GOALS if name in results]:
         detail = f" {results[name]['detail']}" if results[name].get("detail") else ""
-        lines.append(f"- `{name}`: {GOALS[name].about}, against {results[name]['against']}.{detail}")
+        lines.append(f"- `{name}`: {GOALS[name].about}.{detail}")
     return "\n".join([*lines, ""])
