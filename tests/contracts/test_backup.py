@@ -303,3 +303,6 @@ async def test_a_backup_killed_half_way_leaves_the_old_one(sqlite_url, tmp_path)
     await child.wait()
     child.stdin.close()
     assert target.read_text() == "the old one"
+    assert len(list(tmp_path.glob(".backup.*"))) == 1
+    backup(sqlite_url, target, overwrites=True)
+    assert list(tmp_path.glob(".backup.*")) == []  # what the dead one left behind is gone too

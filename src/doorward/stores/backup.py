@@ -6,6 +6,7 @@ what was there as `<database>.before-restore`. PostgreSQL: `pg_tools`, the same 
 """
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
@@ -165,6 +166,9 @@ def _existing(path: Path | None) -> Path:
 def _file_beside(target: Path) -> Iterator[Path]:
     """An empty file that only we can read, on the same file system; gone afterwards unless it was renamed."""
     unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.unfinished"):
+        if not _is_running(left.name.split(".")[-2]):  # of a process that was killed: it holds personal data
+            left.unlink(missing_ok=True)
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
@@ -174,6 +178,16 @@ def _file_beside(target: Path) -> Iterator[Path]:
         yield unfinished
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _flush(path: Path) -> None:
