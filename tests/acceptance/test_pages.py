@@ -127,6 +127,35 @@ def test_language_and_appearance_are_chosen_by_hand(browser: Browser, url: str) 
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(16, 22, 20)"
 
 
+def test_the_door_is_live(browser: Browser, url: str, admin: list[dict[str, object]]) -> None:
+    with browser.new_context(locale="en-GB") as context:
+        context.add_cookies(admin)
+        page = context.new_page()
+        page.goto(f"{url}/console/door")
+        expect(page.get_by_text("Live: renewed every second.")).to_be_visible()
+        page.locator("[data-live=tightened]").evaluate("element => { element.textContent = 'stale'; }")
+        expect(page.locator("[data-live=tightened]")).to_have_text(re.compile(r"^\d+$"))
+        page.locator("#door-posture").evaluate("element => { element.textContent = 'stale'; }")
+        expect(page.locator("#door-posture")).not_to_have_text("stale", timeout=30_000)
+
+
+def test_the_lever_is_pulled_and_undone(browser: Browser, url: str, admin: list[dict[str, object]]) -> None:
+    with browser.new_context(java_script_enabled=False, locale="en-GB") as context:
+        context.add_cookies(admin)
+        page = context.new_page()
+        page.goto(f"{url}/console/door")
+        page.get_by_label("Cohort").fill("mail=example.net")
+        page.get_by_label("Level").select_option("probation")
+        page.get_by_label("Reason").fill("A test of the lever")
+        page.get_by_role("button", name="Set").click()
+        row = page.locator("#door-posture tr", has_text="mail=example.net")
+        expect(row.locator(".badge")).to_have_text("Probation")
+        expect(row).to_contain_text("A test of the lever")
+        row.get_by_role("button").click()
+        expect(row.locator(".badge")).to_have_text("Open")
+        expect(page.locator("#door-history")).to_contain_text("mail=example.net")
+
+
 def test_keyboard_reaches_the_content_first(browser: Browser, url: str) -> None:
     with browser.new_context() as context:
         page = context.new_page()
