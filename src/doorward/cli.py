@@ -112,12 +112,12 @@ def serve_command(
         raise typer.Exit(1) from error
 
 
-def _announce_json(opened: Opened) -> None:
+async def _announce_json(opened: Opened) -> None:
     sys.stdout.write(msgspec.json.encode({"ready": True, "url": opened.url, "version": __version__}).decode() + "\n")
     sys.stdout.flush()
 
 
-def _announce(opened: Opened) -> None:
+async def _announce(opened: Opened) -> None:
     house, console = opened.house, Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]Doorward {__version__}[/] keeps the door at [link={opened.url}]{opened.url}[/link]")
     service = house.config.upstream.url or "the built-in simulator (set --upstream to change that)"

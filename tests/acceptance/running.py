@@ -29,7 +29,9 @@ def program(name: str, *folders: str) -> str:
 
 
 @contextmanager
-def running(directory: Path, *words: str, **settings: str) -> Iterator[str]:
+def running(
+    directory: Path, *words: str, ends: tuple[int, ...] = (0, -signal.SIGTERM), **settings: str
+) -> Iterator[str]:
     """`doorward …` as a process, from its first line of JSON until SIGTERM; gives the URL that the line names."""
     with (directory / f"{words[0]}.log").open("w+b") as log:
         command = ["doorward", *words, "--port", "0", "--json"]
@@ -43,7 +45,7 @@ def running(directory: Path, *words: str, **settings: str) -> Iterator[str]:
             process.send_signal(signal.SIGTERM)
             status = process.wait(timeout=60)
             process.stdout.close()
-        assert status in {0, -signal.SIGTERM}, Path(log.name).read_text()
+        assert status in ends, Path(log.name).read_text()
 
 
 def shell(script: str, directory: Path, **settings: str) -> str:

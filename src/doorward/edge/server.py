@@ -1,6 +1,6 @@
 """One process of Doorward: the house, its application and the street in front, served until it is told to stop.
 
-1. The house opens before the socket does: nobody is answered from half a snapshot.
+1. The socket is ours before the house opens, and is listened to after: nobody is answered from half a snapshot.
 2. On SIGTERM or SIGINT the street stops taking requests and running streams end by themselves, at most
    `server.drain_seconds`; only then does the house close. A second signal ends the wait.
 3. A process with the role `worker` listens to nobody: it does the recurring work until it is told to stop.
@@ -9,10 +9,12 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 import structlog
 import uvicorn
 
@@ -48,39 +50,49 @@ class Opened:
     url: str  # where it listens, as a person on this machine would type it
 
 
-async def serve(config: Config, announce: Callable[[Opened], None] | None = None) -> None:
+Announce = Callable[[Opened], Awaitable[None]]
+
+
+async def serve(config: Config, announce: Announce | None = None) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called once the socket is open.
 
     Raises:
         CannotListenError: the address is taken or not ours. DoorwardError: the stores cannot be used.
     """
     logs.configure(config.server.log_format, config.server.log_level)
-    house = await House.open(config, build_letters())
-    try:
-        await house.start()
-        if config.server.role == "worker":
-            await _until_told()
-        else:
-            await _Server(house, announce).run()
-    finally:
-        await house.close()
+    if config.server.role == "worker":
+        await _work(await House.open(config, build_letters()))
+        return
+    with closing(listen(config)) as listener:
+        # Port 0 is known only now, and links and mails name it.
+        server = msgspec.structs.replace(config.server, port=listener.getsockname()[1])
+        house = await House.open(msgspec.structs.replace(config, server=server), build_letters())
+        try:
+            await house.start()
+            await _Server(house, listener, announce).run()
+        finally:
+            await house.close()
 
 
-async def _until_told() -> None:
+async def _work(house: House) -> None:
     told, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
-    _log.info("worker_started", version=__version__)
-    await told.wait()
+    try:
+        await house.start()
+        _log.info("worker_started", version=__version__)
+        await told.wait()
+    finally:
+        await house.close()
 
 
 class _Server(uvicorn.Server):
     """uvicorn's server over a socket of our own, so that a taken port is an error with advice."""
 
-    def __init__(self, house: House, announce: Callable[[Opened], None] | None) -> None:
+    def __init__(self, house: House, listener: socket.socket, announce: Announce | None) -> None:
         self._house = house
         self._announce = announce
-        self._socket = listen(house.config)
+        self._socket = listener
         host, port = self._socket.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         self._url = f"http://{shown}:{port}"
@@ -103,7 +115,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         _log.info("listening", url=self._url, version=__version__, role=self._house.config.server.role)
         if self._announce is not None:
-            self._announce(Opened(self._house, self._url))
+            await self._announce(Opened(self._house, self._url))
 
 
 def listen(config: Config) -> socket.socket:
@@ -118,7 +130,6 @@ def listen(config: Config) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.set_inheritable(True)
     except OSError as error:
         listener.close()
         raise CannotListenError(f"Cannot listen on {host}:{port}: {error.strerror or error}.") from error
