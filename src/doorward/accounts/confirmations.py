@@ -5,10 +5,13 @@
    answer; what differs is the letter, and that no code is right for a pending that is not live.
 2. A code is kept as a keyed digest together with the id of what it is for: a stolen table reveals nothing.
 3. Each try is counted before it is compared, in a conditional update; the last try is the last for everybody.
-4. What was confirmed is marked as used in the transaction that makes it count, again by a conditional update: of any
+4. The name of what waits, and the token of a link, carry a keyed mark: a made-up one is refused by one hash, without
+   a look-up; and of a genuine one only a few tries a minute reach the database.
+5. What was confirmed is marked as used in the transaction that makes it count, again by a conditional update: of any
    number of callers at one moment, one succeeds.
 """
 
+import secrets
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -17,11 +20,14 @@ from doorward.accounts import tables
 from doorward.accounts.mailing import Mailing
 from doorward.accounts.model import Asker, Mailed, Pending, Purpose
 from doorward.accounts.parts import AccountsParts
-from doorward.accounts.tokens import code_from, is_link_token, new_code, new_link_token
+from doorward.accounts.tokens import LINK_PREFIX, bytes_of, code_from, is_link_token, new_code, text_of
 from doorward.hall.ids import is_id
 from doorward.hall.secrets import same
 
 PREFIX = "pen"
+_MARK_BYTES = 8
+_RANDOM_BYTES = 24
+_TRIES_PER_MINUTE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +67,14 @@ class Confirmations:
         posted = await self._parts.database.write(work)
         is_unconfirmed = posted and pending.purpose is Purpose.SIGNUP and not confirmed
         await self._mailing.count_letter(is_unconfirmed=is_unconfirmed)
-        return Mailed(pending.pending_id, pending.by_link)
+        return Mailed(self._marked(pending.pending_id), pending.by_link)
 
-    async def ask_again(self, pending_id: str, purpose: Purpose) -> None:
+    async def ask_again(self, name: str, purpose: Purpose) -> None:
         """Make the code of what waits anew, and post it, if there is room. Says nothing about whether it did."""
+        pending_id = await self._within_budget(name)
         now = self._parts.clock.now()
+        if not pending_id:
+            return
         pending = await self._parts.database.read(lambda c: tables.pending_of_id(c, pending_id, now))
         if pending is None or pending.purpose is not purpose:
             return
@@ -84,10 +93,11 @@ class Confirmations:
         is_unconfirmed = posted and purpose is Purpose.SIGNUP and not pending.account_id
         await self._mailing.count_letter(is_unconfirmed=is_unconfirmed)
 
-    async def check_code(self, pending_id: str, purpose: Purpose, code: str) -> Pending | None:
+    async def check_code(self, name: str, purpose: Purpose, code: str) -> Pending | None:
         """Use up one try; what waits, if the code is right. It is not marked as used yet (see `use`)."""
         typed = code_from(code)
-        if not is_id(pending_id, PREFIX):
+        pending_id = await self._within_budget(name)
+        if not pending_id:
             return None
         now, most = self._parts.clock.now(), self._parts.settings.code_tries
         found = await self._parts.database.write(lambda c: tables.count_try(c, pending_id, now, most))
@@ -100,7 +110,7 @@ class Confirmations:
 
     async def check_link(self, token: str, purpose: Purpose) -> Pending | None:
         """What waits for this link."""
-        if not is_link_token(token):
+        if not is_link_token(token) or not self._is_our_link(token):
             return None
         now, secret = self._parts.clock.now(), self._link_digest(token)
         return await self._parts.database.read(lambda c: tables.pending_of_secret(c, purpose, secret, now))
@@ -111,7 +121,7 @@ class Confirmations:
 
     async def make_link(self, pending: Pending, lifetime_seconds: int) -> str:
         """Keep what waits for a link that is not mailed; returns the link's token."""
-        token = new_link_token()
+        token = self._new_link_token()
         secret, expires_at = self._link_digest(token), pending.created_at + lifetime_seconds
         await self._parts.database.write(lambda c: tables.add_pending(c, pending, secret, expires_at))
         return token
@@ -119,10 +129,32 @@ class Confirmations:
     def _new_secret(self, pending: Pending) -> tuple[bytes, dict[str, object]]:
         """A fresh code or link for it: the digest to keep, and the word for the letter."""
         if pending.by_link:
-            token = new_link_token()
+            token = self._new_link_token()
             return self._link_digest(token), {"link": self._parts.url(f"/{pending.purpose}/link?token={token}")}
         code = new_code()
         return self._code_digest(pending.pending_id, code), {"code": code}
+
+    async def _within_budget(self, name: str) -> str:
+        """The id of what waits; empty for a name that is not ours, or was tried too often in this minute."""
+        pending_id = name.partition(".")[0]
+        if not is_id(pending_id, PREFIX) or not same(self._marked(pending_id).encode(), name.encode()):
+            return ""
+        rate = _TRIES_PER_MINUTE
+        return "" if await self._parts.counters.take(f"accounts.tries:{pending_id}", rate / 60, rate) else pending_id
+
+    def _marked(self, pending_id: str) -> str:
+        return f"{pending_id}.{text_of(self._parts.secrets.digest('accounts.pending', pending_id, _MARK_BYTES))}"
+
+    def _new_link_token(self) -> str:
+        random = secrets.token_bytes(_RANDOM_BYTES)
+        return LINK_PREFIX + text_of(random + self._link_mark(random))
+
+    def _is_our_link(self, token: str) -> bool:
+        raw = bytes_of(token.removeprefix(LINK_PREFIX))
+        return same(self._link_mark(raw[:_RANDOM_BYTES]), raw[_RANDOM_BYTES:])
+
+    def _link_mark(self, random: bytes) -> bytes:
+        return self._parts.secrets.digest("accounts.link.mark", random, _MARK_BYTES)
 
     def _code_digest(self, pending_id: str, code: str) -> bytes:
         return self._parts.secrets.digest("accounts.code", f"{pending_id}:{code}", 32)

@@ -2,6 +2,7 @@
 reloaded page sends nothing twice; an error shows the form again, with what was wrong beside the field.
 """
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -17,9 +18,9 @@ from doorward.accounts.service import Accounts
 from doorward.accounts.shapes import ConfirmBody, KeyBody, LinkBody, LoginBody, PendingBody, SignupBody
 from doorward.hall.doors import Desk
 from doorward.hall.errors import DoorwardError, InvalidInputError
-from doorward.hall.ids import is_id
 from doorward.hall.model import Arrival, Attempt, Reason, Role, Standing
 
+_PENDING: Final = re.compile(r"pen_[0-9a-z]{26}\.[A-Za-z0-9_-]{11}")
 _PURPOSES: Final = {Attempt.SIGNUP: Purpose.SIGNUP, Attempt.LOGIN: Purpose.LOGIN}
 
 
@@ -289,17 +290,21 @@ class AccountPages:
 
 
 def _to_code_form(purpose: Purpose, pending_id: str, extra: str) -> Response:
-    if not is_id(pending_id, "pen"):
-        raise InvalidInputError("This does not name a sign-up or log-in.", field="pending")
+    _check_name(pending_id)
     path = "/signup/confirm" if purpose is Purpose.SIGNUP else "/login/code"
     return RedirectResponse(f"{path}?pending={pending_id}" + (f"&{extra}" if extra else ""), 303)
 
 
 def _pending_id(request: Request) -> str:
     pending_id = request.query_params.get("pending", "")
-    if not is_id(pending_id, "pen"):
-        raise InvalidInputError("This does not name a sign-up or log-in.", field="pending")
+    _check_name(pending_id)
     return pending_id
+
+
+def _check_name(pending: str) -> None:
+    """It goes into an address and a form: only what has the right form does."""
+    if not _PENDING.fullmatch(pending):
+        raise InvalidInputError("This does not name a sign-up or log-in.", field="pending")
 
 
 def _status(error: DoorwardError | None, dearer: Dearer | None) -> int:

@@ -25,7 +25,8 @@ from doorward.hall.model import Conduct, Lane, Standing
 _DAY = 86_400.0
 _KEPT_AFTER_END_SECONDS = 30 * _DAY
 _PENDING_KEPT_SECONDS = _DAY
-_PROOFS_PER_MINUTE = 10
+_PROOFS_PER_MINUTE = 300
+_PROOFS_PER_KEY_PER_MINUTE = 10
 _HOUR = 3600.0
 
 _log = structlog.get_logger("doorward.accounts")
@@ -177,8 +178,7 @@ class Accounts:
         Raises:
             NotFoundError: no such key, or not an administrator's. TooManyError: asked too often.
         """
-        rate = _PROOFS_PER_MINUTE
-        wait = await self.parts.counters.take("accounts.operator_proof", rate / 60, rate)
+        wait = await self._wait_for_proof(key_id)
         if wait:
             raise TooManyError(retry_after_seconds=int(wait) + 1)
         now = self.parts.clock.now()
@@ -186,6 +186,15 @@ class Accounts:
         if digest is None:
             raise NotFoundError("There is no such key.")
         return hmac.digest(digest, nonce.encode(), "sha256").hex()
+
+    async def _wait_for_proof(self, key_id: str) -> float:
+        """Seconds to wait: one budget for everybody, and one for the key, so that nobody can use up another's."""
+        take = self.parts.counters.take
+        for key, rate in (("", _PROOFS_PER_MINUTE), (f":{key_id}", _PROOFS_PER_KEY_PER_MINUTE)):
+            wait = await take(f"accounts.operator_proof{key}", rate / 60, rate)
+            if wait:
+                return wait
+        return 0.0
 
     async def purge(self) -> None:
         """Delete what has ended long ago."""

@@ -100,11 +100,6 @@ def code_from(text: str) -> str:
     return digits if len(digits) == CODE_DIGITS and digits.isascii() and digits.isdigit() else ""
 
 
-def new_link_token() -> str:
-    """A fresh token for a one-time link."""
-    return LINK_PREFIX + secrets.token_urlsafe(32)
-
-
 def is_link_token(text: str) -> bool:
     """Whether `text` has the form of a one-time link's token."""
     return _LINK.fullmatch(text) is not None

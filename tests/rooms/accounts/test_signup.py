@@ -128,10 +128,28 @@ async def test_a_code_ends(room):
         await room.accounts.signup.confirm(mailed.pending_id, await room.code("ada@example.com"), Visitor())
 
 
-@pytest.mark.parametrize("pending_id", ["", "pen_", "pen_" + "0" * 26, "x" * 1000, "acc_" + "0" * 26])
-async def test_a_code_for_nothing(room, pending_id):
+@pytest.mark.parametrize("pending_id", ["", "pen_", "pen_" + "0" * 26, "x" * 1000, "acc_" + "0" * 26, "pé.n", "."])
+async def test_a_made_up_name_is_refused_without_a_look_up(room, pending_id):
+    await room.database.close()
     with pytest.raises(WrongCodeError):
         await room.accounts.signup.confirm(pending_id, "12345678", Visitor())
+
+
+async def test_a_made_up_link_is_refused_without_a_look_up(room):
+    await room.database.close()
+    with pytest.raises(LinkUsedError):
+        await room.accounts.signup.confirm_link("dwl_" + "a" * 43, Visitor())
+
+
+async def test_only_a_few_tries_a_minute_reach_the_database(room):
+    mailed = await room.accounts.signup.begin(room.arrival(), "ada@example.com", "")
+    for _ in range(10):
+        with pytest.raises(WrongCodeError):
+            await room.accounts.signup.confirm(mailed.pending_id, "00000000", Visitor())
+    await room.database.close()
+    with pytest.raises(WrongCodeError):
+        await room.accounts.signup.confirm(mailed.pending_id, "00000000", Visitor())
+    await room.accounts.signup.resend(mailed.pending_id)
 
 
 async def test_a_code_is_for_one_purpose(room):
