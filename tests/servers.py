@@ -9,9 +9,11 @@ import os
 import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ from redis.retry import Retry
 
 _POSTGRES = "postgres"
 _START_TRIES = 5
+_START_LOOKS = 1_200  # a minute
 
 
 class AbsentError(Exception):
@@ -55,30 +58,50 @@ def postgresql() -> Iterator[str]:
     if given:
         yield given
         return
-    initdb = _program("initdb", "/usr/lib/postgresql/*/bin", "/usr/local/bin")
-    pg_ctl = _program("pg_ctl", "/usr/lib/postgresql/*/bin", "/usr/local/bin")
+    folders = ("/usr/lib/postgresql/*/bin", "/usr/local/bin")
+    initdb, postgres = _program("initdb", *folders), _program("postgres", *folders)
     user = _unprivileged()
     folder = Path(tempfile.mkdtemp(prefix="doorward-pg-", dir="/tmp"))
-    if user is not None:
-        shutil.chown(folder, user)
-    data, log = folder / "data", folder / "log"
-
-    def run(*command: str) -> None:
-        # pg_ctl's server inherits the streams: a pipe here would never end.
-        subprocess.run(
-            command, check=True, user=user, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=60
-        )
-
-    run(initdb, "-D", str(data), "-U", _POSTGRES, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-    options = f"-F -c listen_addresses='' -k {folder} -c max_connections=200 -c shared_buffers=32MB"
     try:
-        run(pg_ctl, "-D", str(data), "-w", "-l", str(log), "-o", options, "start")
+        if user is not None:
+            shutil.chown(folder, user)
+        data = str(folder / "data")
+        make = [initdb, "-D", data, "-U", _POSTGRES, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(make, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+        settings = {"listen_addresses": "", "unix_socket_directories": folder, "fsync": "off", "max_connections": 200}
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        with (folder / "log").open("wb") as log:
+            command = [*_dies_with_us("QUIT"), postgres, "-D", data, *options]
+            server = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)
+        url = f"postgresql://{_POSTGRES}@/{_POSTGRES}?host={folder}"
         try:
-            yield f"postgresql://{_POSTGRES}@/{_POSTGRES}?host={folder}"
+            _wait_for_postgresql(url, server)
+            yield url
         finally:
-            run(pg_ctl, "-D", str(data), "-w", "-m", "immediate", "stop")
+            server.send_signal(signal.SIGQUIT)  # at once: nothing here is worth keeping
+            server.wait(timeout=30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_postgresql(url: str, server: subprocess.Popen[bytes]) -> None:
+    pause = threading.Event()
+    for _ in range(_START_LOOKS):
+        if server.poll() is not None:
+            raise AbsentError("postgres does not start")
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError:
+            pause.wait(0.05)
+        else:
+            return
+    raise AbsentError("postgres does not answer")
+
+
+def _dies_with_us(signal_name: str) -> list[str]:
+    """A prefix that ends a server when the tests are killed, where util-linux has one."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", signal_name] if setpriv else []
 
 
 @contextmanager
@@ -119,7 +142,20 @@ def _start_redis(program: str, folder: str) -> tuple[subprocess.Popen[bytes], in
     for _ in range(_START_TRIES):
         port = _free_port()
         server = subprocess.Popen(
-            [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder],
+            [
+                *_dies_with_us("TERM"),
+                program,
+                "--port",
+                str(port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+                folder,
+            ],
             stdout=subprocess.DEVNULL,
         )
         patience = Retry(ConstantBackoff(0.05), 200)
