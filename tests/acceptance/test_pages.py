@@ -156,6 +156,23 @@ def test_the_lever_is_pulled_and_undone(browser: Browser, url: str, admin: list[
         expect(page.locator("#door-history")).to_contain_text("mail=example.net")
 
 
+def test_the_wait_list_tells_the_place(browser: Browser, url: str, admin: list[dict[str, object]], look: str) -> None:
+    with browser.new_context(**LOOKS[look]) as person, browser.new_context() as operator:
+        operator.add_cookies(admin)
+        lever = {"cohort": "mail=example.com", "level": "waitlist", "reason": "A test", "expires_in_seconds": 600}
+        pulled = operator.request.post(f"{url}/api/v1/admin/posture", headers={"Origin": url}, data=lever)
+        assert pulled.status == 201, pulled.text()
+        page = person.new_page()
+        page.goto(f"{url}/signup")
+        page.locator("[name=email]").fill(f"{look}@example.com")
+        page.locator("main form button").click()
+        expect(page.get_by_role("alert")).to_be_visible()  # the cohort's price is known only now
+        page.locator("main form button").click()
+        expect(page).to_have_url(re.compile(r"/waitlist/"), timeout=20_000)
+        expect(page.locator(".position")).to_have_text(re.compile(r"^\d+$"))
+        judged(page, f"waitlist-{look}")
+
+
 def test_keyboard_reaches_the_content_first(browser: Browser, url: str) -> None:
     with browser.new_context() as context:
         page = context.new_page()
