@@ -31,6 +31,7 @@ secret = "{secret}"
 host = "127.0.0.1"
 port = {port}
 trusted_proxies = ["127.0.0.0/8"]
+log_level = "warning"
 
 [stores]
 data_directory = "{directory}"

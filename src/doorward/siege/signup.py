@@ -97,10 +97,10 @@ class SignUp:
             reply = await self._ask("/api/v1/signup", self._form(ticket, await proof))
             if reply.status != 428:
                 return reply
-            dearer = reply.mapping("offer")
+            dearer, why = reply.mapping("offer"), f"price-rises: {reply.reason}"
             ticket, challenge = str(dearer.get("ticket", "")), dearer.get("challenge") or {}
             proof = self._begin_solving(challenge)
-        raise _EndedError(Outcome.REFUSED, "price-rises")
+        raise _EndedError(Outcome.REFUSED, why)
 
     def _form(self, ticket: str, proof: str) -> dict[str, str]:
         form = {"ticket": ticket, "proof": proof, "email": self.visitor.email}
@@ -233,7 +233,7 @@ def _retrieve(task: "asyncio.Task[str]") -> None:
 def _ended(reply: Reply) -> _EndedError:
     is_place = bool(reply.data.get("waitlisted") or reply.data.get("place"))
     outcome = Outcome.WAITLISTED if is_place else Outcome.REFUSED if reply.status == 403 else Outcome.LOST
-    return _EndedError(outcome, reply.code)
+    return _EndedError(outcome, reply.reason)
 
 
 def _signup_form(page: Answer) -> Form:

@@ -50,6 +50,14 @@ class Reply:
         code = self.data.get("code") or self.data.get("type") or ""
         return _REASON.sub("-", str(code).rsplit("/", 1)[-1].lower())[:60] or f"http-{self.status}"
 
+    @property
+    def reason(self) -> str:
+        """The code of the first reason that a problem gives, else the problem's own."""
+        reasons = self.data.get("reasons")
+        first = reasons[0] if isinstance(reasons, list) and reasons else None
+        code = first.get("code") if isinstance(first, dict) else None
+        return _REASON.sub("-", code.lower())[:60] if isinstance(code, str) else self.code
+
     def text(self, name: str) -> str:
         """A member of the body as text.
 

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import re
+import socket
 from dataclasses import replace
 
 import pytest
@@ -11,15 +12,16 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from doorward.siege import demo
-from doorward.siege.client import UnreachableError
+from doorward.siege.client import Actor, Client, UnreachableError
 from doorward.siege.commands import COMMANDS
 from doorward.siege.judging import findings
 from doorward.siege.model import Phase
-from doorward.siege.ownership import NotOurTargetError
+from doorward.siege.ownership import NotOurTargetError, resolve
 from doorward.siege.run import Plan, lay_siege
 from doorward.siege.scenario import load_scenario
 from doorward.siege.scoring import score
 from doorward.siege.screen import Screen, frame, line, sparkline, verdict_table
+from doorward.siege.target import Target
 from doorward.siege.watch import NoPostureError
 
 from .conftest import ADMIN_KEY
@@ -175,3 +177,25 @@ def test_the_demo_does_not_wait_for_ever_and_leaves_nothing(monkeypatch, tmp_pat
 
         with pytest.raises(ProcessLookupError):
             os.kill(int(mark.read_text()), 0)
+
+
+@pytest.mark.slow
+def test_the_demo_brings_up_a_whole_doorward_and_takes_it_down(tmp_path):
+    """A real server; the siege itself is tried in the other tests and in `make demo`."""
+    found = {}
+
+    async def look(url: str, key: str) -> None:
+        endpoint, is_loopback = await resolve(url)
+        assert is_loopback
+        client = Client(endpoint)
+        admin = Actor("127.0.0.1", "test", bearer=key)
+        found["letters"] = await Target(client).get(admin, "/api/v1/admin/letters?after=0")
+        found["history"] = await Target(client).get(admin, "/api/v1/admin/posture/history")
+        found["endpoint"] = endpoint
+        await client.close()
+
+    demo.run_demo(lambda url, key: asyncio.run(look(url, key)), lambda text: None)
+    assert (found["letters"].status, found["letters"].data["letters"]) == (200, [])
+    assert (found["history"].status, found["history"].data["history"]) == (200, [])
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", found["endpoint"].port), timeout=2)
