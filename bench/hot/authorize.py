@@ -7,7 +7,8 @@ SCRIPT = """
 local sessions = {SESSIONS}
 local n = 0
 function request() n = n % #sessions + 1
-  return "GET /authorize HTTP/1.1\\r\\nHost: ai.example.com\\r\\nAuthorization: Bearer " .. sessions[n] .. "\\r\\n\\r\\n" end
+  return "GET /authorize HTTP/1.1\\r\\nHost: ai.example.com\\r\\n" ..
+    "Authorization: Bearer " .. sessions[n] .. "\\r\\n\\r\\n" end
 """
 
 

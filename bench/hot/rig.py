@@ -124,7 +124,7 @@ def street(upstream_port: int = 0) -> Iterator[Server]:
 
 @contextmanager
 def backend() -> Iterator[Server]:
-    """The AI service of the relay's benchmark: answers with a fixed body, as cheaply as Python can, on the other cores."""
+    """The AI service of the relay's benchmark: a fixed body, as cheaply as Python can, on the other cores."""
     port = free_port()
     with running([sys.executable, str(HERE / "backend.py"), str(port)], port, cores()[1]) as process:
         yield Server(process.pid, port)

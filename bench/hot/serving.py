@@ -24,23 +24,23 @@ from doorward.upstream.relay import Relay
 class Open:
     """Hooks without budgets, so that the relay alone is measured."""
 
-    def permits(self, standing, path):
+    def permits(self, standing, _path):
         return "chat" in standing.scopes
 
-    def allowance_left(self, standing):
+    def allowance_left(self, _standing):
         return None
 
-    def begin(self, standing):
+    def begin(self, _standing):
         return None
 
-    def record(self, standing, tokens, ok):
+    def record(self, _standing, _tokens, _ok):
         """Nothing is kept."""
 
-    def observe(self, fault):
+    def observe(self, _fault):
         """Nothing is kept."""
 
 
-async def nothing(scope, receive, send):
+async def nothing(scope, _receive, _send):
     """An application that is never reached."""
     raise RuntimeError(scope["path"])
 

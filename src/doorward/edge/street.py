@@ -34,8 +34,8 @@ from doorward.edge.street_answers import Answer, openai, problem
 from doorward.edge.street_asgi import Application, expects_continue, request_id_of
 from doorward.edge.street_authorize import Judge
 from doorward.edge.street_gate import Buffered, FirstLook
-from doorward.edge.street_known import LONGEST, KnownHeads
-from doorward.edge.street_line import ANSWERING, BODY, CLOSING, IDLE, WAITING, Line
+from doorward.edge.street_known import Known, KnownHeads, short_way
+from doorward.edge.street_line import ANSWERING, BODY, CLOSING, WAITING, Line
 from doorward.edge.street_parts import StreetLimits, StreetParts
 from doorward.edge.street_watch import Watch
 from doorward.edge.wire import Head
@@ -77,7 +77,6 @@ class Street(Line):
     known: ClassVar[KnownHeads]
     recalls: ClassVar[list[None]]  # one entry for each look-up that runs
     book: ClassVar[StandingBook]
-    keep_alive_seconds: ClassVar[float]
 
     @classmethod
     def figures(cls) -> dict[str, float]:
@@ -88,40 +87,6 @@ class Street(Line):
         figures["street_connections_turned_away_total"] = float(cls.watch.turned_away)
         figures["street_overloaded"] = float(cls.watch.is_overloaded)
         return figures
-
-    # What has been taken before
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the loop. A head that is known is not read again; everything else goes the whole way."""
-        size = len(data)
-        if self.phase == IDLE and size <= LONGEST and not self.held and not self.flow.write_paused:
-            known = self.known
-            caller = known.callers.get(hash(data))
-            if caller is not None and caller[0] == size:
-                standing = self.book.standing_of(data[caller[1] : caller[2]])
-                if standing is not None:
-                    self._answer_known(self.judge.answer_plain(standing))
-                    return
-            elif known.forms and self._is_refused_known(data):
-                return
-        super().data_received(data)
-
-    def _is_refused_known(self, data: bytes) -> bool:
-        form = self.known.forms.get(hash(data[: data.find(b"\r\n\r\n") + 4]))
-        if form is None or form.size != len(data) or self.watch.is_overloaded or self.parts.shed():
-            return False
-        ticket = self.first_look.ticket_in(data, form.head_size - 1)
-        if ticket and self.first_look.is_genuine(ticket):
-            return False
-        self._answer_known(form.forged if ticket else form.missing)
-        return True
-
-    def _answer_known(self, answer: Answer) -> None:
-        self.server_state.total_requests += 1
-        self.counts[answer.code] += 1
-        watch = self.watch
-        self.transport.write(answer.start + watch.date_line + answer.rest)
-        self.deadline = watch.now + self.keep_alive_seconds
 
     # The four ways
 
@@ -224,7 +189,7 @@ class Street(Line):
         request = RelayRequest(
             method=head.method,
             target=head.target,
-            fields=head.fields(),
+            lines=head.lines(),
             length=head.length,
             minor=head.minor,
             standing=standing,
@@ -323,6 +288,7 @@ class Street(Line):
 
     def on_response_complete(self) -> None:
         """Called by the cycle when the application's answer has been written."""
+        self.server_state.total_requests += 1
         if self.transport.is_closing():
             self.phase = CLOSING
             self.deadline = self.watch.now + self.limits.stalled_answer_seconds
@@ -348,9 +314,11 @@ def street_class(parts: StreetParts) -> type[Street]:
         first_look = FirstLook(parts)
 
     BoundStreet.parts = parts
-    BoundStreet.known = KnownHeads()
     BoundStreet.book = parts.book
-    BoundStreet.keep_alive_seconds = parts.limits.keep_alive_seconds
-    BoundStreet.counts = Counter()
+    counts: Counter[str] = Counter()
+    BoundStreet.counts = counts
     BoundStreet.recalls = []
+    BoundStreet.known = heads = KnownHeads()
+    shared = Known(parts, BoundStreet.watch, counts, BoundStreet.judge, BoundStreet.first_look, heads)
+    BoundStreet.data_received = short_way(shared, Line.data_received)  # type: ignore[method-assign, assignment]
     return BoundStreet

@@ -13,6 +13,7 @@ from doorward.edge.street_parts import StreetParts
 from doorward.edge.wire import Head
 from doorward.hall.model import Lane, Standing
 
+_PROBATION: Final = Lane.PROBATION
 _DAY_SECONDS: Final = 86_400
 _KEPT_ANSWERS: Final = 4_096
 _SCOPE_IN_QUERY: Final = re.compile(rb"(?:\A|&)scope=([^&]{1,200})")
@@ -72,7 +73,7 @@ class Judge:
 
     def answer_plain(self, standing: Standing) -> Answer:
         """The same where no scope is asked for."""
-        if standing.lane is Lane.PROBATION and self._allowance is not None:
+        if standing.lane is _PROBATION and self._allowance is not None:
             left = self._allowance.allowance_left(standing)
             if left is not None and left <= 0:
                 wait = _DAY_SECONDS - int(self._clock.now()) % _DAY_SECONDS

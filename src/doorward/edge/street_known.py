@@ -12,13 +12,21 @@ sends the same form again and again. What was found good stays good: a head is j
    kept apart, in less room. A full memory starts anew.
 """
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from doorward.edge.street_answers import Answer
+from doorward.edge.street_authorize import Judge
+from doorward.edge.street_gate import FirstLook
+from doorward.edge.street_line import IDLE, Line
+from doorward.edge.street_parts import StreetParts
+from doorward.edge.street_watch import Watch
 from doorward.edge.wire import NO_BODY, Head
 
 LONGEST: Final = 2_048
+_POST: Final = ord("P")
 _MOST_CALLERS: Final = 32_768
 _MOST_FORMS: Final = 1_024
 
@@ -64,3 +72,65 @@ class KnownHeads:
         if len(self.forms) >= _MOST_FORMS:
             self.forms.clear()
         self.forms[hash(raw)] = KnownForm(len(raw) + head.length, len(raw), missing, forged)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a server's connections share on the short way."""
+
+    parts: StreetParts
+    watch: Watch
+    counts: Counter[str]
+    judge: Judge
+    first_look: FirstLook
+    heads: KnownHeads
+
+
+def short_way(known: Known, whole_way: Callable[[Line, bytes], None]) -> Callable[[Line, bytes], None]:
+    """`data_received` of a server's connections: known heads are answered here, the rest goes the whole way.
+
+    A closure, since what it reads on each request would otherwise be looked up through the connection each time: that
+    alone is a sixth of the work.
+    """
+    watch, counts = known.watch, known.counts
+    caller_of, forms = known.heads.callers.get, known.heads.forms
+    standing_of, answer_plain = known.parts.book.standing_of, known.judge.answer_plain
+    refusal_of = refusing(known)
+    keep_alive_seconds = known.parts.limits.keep_alive_seconds
+
+    def data_received(line: Line, data: bytes) -> None:
+        if line.phase != IDLE or line.held or line.flow.write_paused or len(data) > LONGEST:
+            whole_way(line, data)
+            return
+        answer = None
+        if data[0] == _POST:
+            answer = refusal_of(data) if forms else None
+        elif (caller := caller_of(hash(data))) is not None and caller[0] == len(data):
+            standing = standing_of(data[caller[1] : caller[2]])
+            if standing is not None:
+                answer = answer_plain(standing)
+        if answer is None:
+            whole_way(line, data)
+            return
+        counts[answer.code] += 1
+        line.transport.write(answer.start + watch.date_line + answer.rest)
+        line.deadline = watch.now + keep_alive_seconds
+
+    return data_received
+
+
+def refusing(known: Known) -> Callable[[bytes], Answer | None]:
+    """Judges the ticket of a form whose head is known and whose body is here; None: go the whole way."""
+    watch, shed = known.watch, known.parts.shed
+    form_of, ticket_in, is_genuine = known.heads.forms.get, known.first_look.ticket_in, known.first_look.is_genuine
+
+    def refusal(data: bytes) -> Answer | None:
+        form = form_of(hash(data[: data.find(b"\r\n\r\n") + 4]))
+        if form is None or form.size != len(data) or watch.is_overloaded or shed():
+            return None
+        ticket = ticket_in(data, form.head_size - 1)
+        if not ticket:
+            return form.missing
+        return None if is_genuine(ticket) else form.forged
+
+    return refusal

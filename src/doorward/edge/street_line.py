@@ -222,7 +222,6 @@ class Line(HttpToolsProtocol):
             self.deadline = self.watch.now + self.limits.header_timeout_seconds
 
     def _accept(self, head: Head) -> None:
-        self.server_state.total_requests += 1
         self.head = head
         self.keeps_alive = head.keep_alive
         if head.length == NO_BODY:

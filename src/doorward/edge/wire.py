@@ -81,10 +81,18 @@ class Head:
         """Every value of a header, in order, given by its lower-case name."""
         return [value for found, value in self.fields() if found.lower() == name]
 
+    def lines(self) -> list[bytes]:
+        """All headers as lines, without their ends."""
+        return (
+            self.raw[self.fields_start : self.fields_end - 2].split(b"\r\n")
+            if self.fields_end > self.fields_start
+            else []
+        )
+
     def fields(self) -> list[tuple[bytes, bytes]]:
         """All headers as they were sent, in order, without the white space around values."""
         fields = []
-        for line in self.raw[self.fields_start : self.fields_end].split(b"\r\n")[:-1]:
+        for line in self.lines():
             name, _, value = line.partition(b":")
             fields.append((name, value.strip(b" \t")))
         return fields

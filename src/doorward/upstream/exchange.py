@@ -101,7 +101,8 @@ class Exchange:
         self._status = 0
         self._sent_bytes = 0
         self._window = TokenWindow()
-        self._began = asyncio.get_running_loop().time()
+        self._time = asyncio.get_running_loop().time
+        self._began = self._time()
 
     # From the street
 
@@ -200,7 +201,7 @@ class Exchange:
         lines.append(b"\r\n")
         self._head = b"".join(lines)
         self.has_begun_answer = True
-        self._relay.answered_after(request.standing, asyncio.get_running_loop().time() - self._began)
+        self._relay.answered_after(request.standing, self._time() - self._began)
 
     def received(self, pieces: list[bytes], *, is_complete: bool) -> None:
         """Give on what came: head, pieces and end in one write."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from doorward.hall.model import Standing
+from doorward.hall.model import Lane, Standing
 from doorward.upstream.pool import Origin
 
 # RFC 9110 section 7.6.1, and the framing that each side has for itself.
@@ -36,6 +36,7 @@ _NOT_SENT: Final = _HOP_BY_HOP | {
 }
 _NOT_SENT_PREFIXES: Final = (b"x-forwarded-", b"x-doorward-")
 _NOT_RETURNED: Final = _HOP_BY_HOP | {b"x-request-id", b"x-doorward-lane", b"set-cookie"}
+_LANES: Final = {lane: lane.value.encode() for lane in Lane}
 _EVENT_STREAM: Final = b"text/event-stream"
 
 
@@ -43,13 +44,13 @@ _EVENT_STREAM: Final = b"text/event-stream"
 class RelayRequest:
     """A request of somebody who belongs, as the street checked it.
 
-    `target` starts with `/v1/`; `length` is the body's size in bytes, 0 for none, -1 for chunked; `minor` is the
-    digit of the caller's HTTP/1 version.
+    `target` starts with `/v1/`; `lines` are its headers as they came, without line ends; `length` is the body's size in
+    bytes, 0 for none, -1 for chunked; `minor` is the digit of the caller's HTTP/1 version.
     """
 
     method: bytes
     target: bytes
-    fields: list[tuple[bytes, bytes]]
+    lines: list[bytes]
     length: int
     minor: bytes
     standing: Standing
@@ -63,7 +64,7 @@ class RelayRequest:
     @property
     def lane(self) -> bytes:
         """The lane's name, for a header."""
-        return self.standing.lane.value.encode()
+        return _LANES[self.standing.lane]
 
 
 @dataclass(slots=True)
@@ -78,24 +79,23 @@ class ResponseFields:
 
 def request_head(request: RelayRequest, origin: Origin, authorization: bytes) -> bytes:
     """The head for the AI service. `authorization` is a whole header line, or empty."""
-    dropped = _NOT_SENT
-    lines = [
-        b"%b %b%b HTTP/1.1\r\nhost: %b\r\n" % (request.method, origin.base_path, request.target[3:], origin.authority)
-    ]
-    for name, value in request.fields:
-        lower = name.lower()
-        if lower == b"connection":
-            dropped = dropped | _named_in(value)
-        if lower not in dropped and not lower.startswith(_NOT_SENT_PREFIXES):
-            lines.append(b"%b: %b\r\n" % (name, value))
-    if dropped is not _NOT_SENT:  # a header may have stood before the `Connection` that names it
-        lines[1:] = [line for line in lines[1:] if line.partition(b":")[0].lower() not in dropped]
+    lines = [b"%b %b%b HTTP/1.1" % (request.method, origin.base_path, request.target[3:]), b"host: " + origin.authority]
+    named: frozenset[bytes] = frozenset()
+    for line in request.lines:
+        name = line[: line.find(b":")].lower()
+        if name not in _NOT_SENT:
+            if not name.startswith(_NOT_SENT_PREFIXES):
+                lines.append(line)
+        elif name == b"connection":
+            named |= _named_in(line[11:])
+    if named:
+        lines = [line for line in lines if line[: line.find(b":")].lower() not in named]
     if request.length > 0 or (request.length == 0 and request.method in (b"POST", b"PUT", b"PATCH")):
-        lines.append(b"content-length: %d\r\n" % request.length)
+        lines.append(b"content-length: %d" % request.length)
     elif request.length < 0:
-        lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"transfer-encoding: chunked")
     lines.append(b"%bx-request-id: %b\r\n\r\n" % (authorization, request.request_id))
-    return b"".join(lines)
+    return b"\r\n".join(lines)
 
 
 def _named_in(value: bytes) -> frozenset[bytes]:

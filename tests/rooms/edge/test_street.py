@@ -514,7 +514,12 @@ class TestKnownHeads:
     @pytest.mark.parametrize("body", [b"ticket=%b&email=x", b"email=x&ticket=%b", b'{"email":"ticket","ticket":"%b"}'])
     async def test_a_known_form_with_another_ticket_is_judged_anew(self, site, body):
         client = await site.client()
-        for ticket, answer in [(b"forged-ticket_12", 403), (b"forged-ticket_13", 403), (TICKET, 200), (b"forged-ticket_14", 403)]:
+        for ticket, answer in [
+            (b"forged-ticket_12", 403),
+            (b"forged-ticket_13", 403),
+            (TICKET, 200),
+            (b"forged-ticket_14", 403),
+        ]:
             await client.send(post("/signup", body % ticket))
             assert (await client.reply()).status == answer
         assert len(site.street.known.forms) == 1

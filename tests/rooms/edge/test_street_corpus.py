@@ -19,7 +19,7 @@ def as_bytes(text: str) -> bytes:
     plain = {"r": "\r", "n": "\n", "t": "\t"}
 
     def one(match: re.Match) -> str:
-        return plain[match[0][1]] if match[0][1] in plain else chr(int(match[0][2:], 16))
+        return plain[match[0][1]] if match[0][1] in plain else chr(bytes.fromhex(match[0][2:])[0])
 
     return re.sub(r"\\(?:[rnt](?![a-z]{4})|x[0-9a-f]{2})", one, text).encode("latin-1")
 
