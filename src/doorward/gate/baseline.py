@@ -68,7 +68,7 @@ class Baseline:
         self.learned = 0.0
         self._values: dict[str, dict[str, float]] = {name: {} for name in (*_IDENTITY, "shape")}
         self._times: dict[str, list[float]] = {name: [0.0] * BINS for name in _TIMES}
-        self._cache: dict[str, list[float]] = {}
+        self._cache: dict[str, evidence.Shares] = {}
         self._shapes: dict[str, float] = {}
 
     def learn(self, signals: Signals) -> None:
@@ -109,23 +109,24 @@ class Baseline:
         prior = self._prior.language if feature is Feature.LANGUAGE else prior
         return {value: self.share(feature, value) for value in self._values[feature.value].keys() | prior.keys()}
 
-    def times(self, name: str) -> list[float]:
+    def times(self, name: str) -> evidence.Shares:
         """The share of people per time bin of `form`, `solver` or `spent`; sums to 1."""
-        if name not in self._cache:
-            self._cache[name] = self._smoothed(name)
-        return self._cache[name]
+        shares = self._cache.get(name)
+        if shares is None:
+            shares = self._cache[name] = self._smoothed(name)
+        return shares
 
-    def _smoothed(self, name: str) -> list[float]:
+    def _smoothed(self, name: str) -> evidence.Shares:
         bell, learned = self._prior.times[name], self._times[name]
         known = sum(learned)
-        middle = evidence.median_share(learned) if known >= 10 else bell.median_bin
+        middle = evidence.median_share(tuple(learned)) if known >= 10 else bell.median_bin
         scale = bell.spread_bins * math.sqrt(2)
         prior = [
             (math.erf((place - middle + 0.5) / scale) - math.erf((place - middle - 0.5) / scale)) / 2
             for place in range(BINS)
         ]
         total = known + self._prior.weight * sum(prior)
-        return [(count + self._prior.weight * share) / total for count, share in zip(learned, prior, strict=True)]
+        return tuple((count + self._prior.weight * share) / total for count, share in zip(learned, prior, strict=True))
 
     @property
     def doubt(self) -> float:

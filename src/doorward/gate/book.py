@@ -93,6 +93,7 @@ class PostureBook:
         """
         at = self._clock.now()
         cohort = key_of(parse_key(lever.cohort))
+        parse_key(cohort)  # percent-encoding may have made it too long to be read back
         expires_at = at + lever.expires_in_seconds
         change = Change(at, cohort, lever.level, lever.reason.strip(), (), expires_at, lever.set_by)
         rules.checked(change, self._pace)

@@ -17,7 +17,7 @@ import msgspec
 from doorward.gate.errors import CohortSyntaxError, RulesError
 from doorward.gate.model import EVERYBODY, Cohort, Feature, Level, Posture, Row, Signals
 
-KEY_LIMIT: Final = 400
+KEY_LIMIT: Final = 600
 _SAFE: Final = "/.:-_+@"
 _TIMES: Final = frozenset({Feature.FORM, Feature.SOLVER})
 _ORDER: Final = {feature: place for place, feature in enumerate(Feature)}

@@ -20,6 +20,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Final
 
 from doorward.gate import evidence
@@ -28,8 +29,9 @@ from doorward.gate.cohorts import Combination, Rules
 from doorward.gate.model import Cohort, Feature, Level, Proposal, Signals
 
 _EACH_KIND: Final = 5.0
-_EXCESS_NATS: Final = 4.0
-_MOST_CANDIDATES: Final = 16
+_EXCESS: Final = 1.5  # this many times what people explain, and some more, is worth a look: no evidence yet
+_EXCESS_MEMBERS: Final = 3
+_MOST_CANDIDATES: Final = 12
 _MOST_PROPOSALS: Final = 4
 _RENEWAL_MEMBERS: Final = 4
 _ALIKE: Final = 0.85  # share of a cohort in one range of times at which the cohort need not be narrowed to it
@@ -119,9 +121,18 @@ def _fresh(window: Window, attempts: Sequence[Signals]) -> list[Proposal]:
             if finding.seen_at <= window.fresh_after:
                 continue
             if proposal := _judged(finding, combination, window.thresholds):
-                inside = frozenset(place for place in places if finding.cohort.holds(attempts[place]))
+                inside = frozenset(_inside(finding.cohort, attempts, places))
                 found.append((proposal, inside))
     return _disjoint(found)
+
+
+def _inside(cohort: Cohort, attempts: Sequence[Signals], places: Sequence[int]) -> Sequence[int]:
+    """Of the places whose identity is the cohort's, those whose form time is too, if it names one."""
+    for feature, lowest, highest in cohort.terms:
+        if feature is Feature.FORM:
+            bins = range(int(lowest), int(highest) + 1)
+            return [place for place in places if attempts[place].form in bins]
+    return places
 
 
 def _disjoint(found: list[tuple[Proposal, frozenset[int]]]) -> list[Proposal]:
@@ -144,7 +155,7 @@ def growth(attempts: Sequence[Signals], baseline: Baseline) -> float:
     """The share of the window that is people, at least (1). 1 while nothing stands out."""
     least = 1.0
     for feature in (Feature.MAIL, Feature.CLIENT, Feature.LANGUAGE):
-        counts = Counter(signals.value(feature) for signals in attempts)
+        counts = Counter(map(attrgetter(str(feature)), attempts))
         shares = sorted(
             (counts.get(value, 0) / len(attempts) / share, share)
             for value, share in baseline.values(feature).items()
@@ -166,21 +177,26 @@ def _candidates(
     found = []
     for combination in window.rules.combinations:
         groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        read = attrgetter(*(str(feature) for feature in combination.features))
+        is_single = len(combination.features) == 1
         for place, signals in enumerate(attempts):
-            groups[tuple([signals.value(feature) for feature in combination.features])].append(place)
+            values = read(signals)
+            groups[(values,) if is_single else values].append(place)
         for values, places in groups.items():
             if len(places) < combination.minimum_members or "" in values:
                 continue
             share = _share(combination.features, values, window.baseline)
             expected = share * people
-            nats = evidence.surplus(len(places), len(attempts), expected / len(attempts))
-            if nats >= _EXCESS_NATS:
+            if len(places) >= _EXCESS * expected + _EXCESS_MEMBERS:
                 terms = tuple(
                     (feature, value, value) for feature, value in zip(combination.features, values, strict=True)
                 )
                 found.append((len(places) - expected, combination, Cohort(terms), places))
-    found.sort(key=lambda item: (-item[0], len(item[2].terms)))
-    return [(combination, cohort, places) for _, combination, cohort, places in found[:_MOST_CANDIDATES]]
+    found.sort(key=lambda item: (len(item[2].terms), -item[0]))
+    # Cohorts of the same members are one candidate: the one that says it with the fewest words.
+    fewest = {tuple(item[3]): item for item in reversed(found)}
+    largest = sorted(fewest.values(), key=lambda item: (-item[0], len(item[2].terms)))
+    return [(combination, cohort, places) for _, combination, cohort, places in largest[:_MOST_CANDIDATES]]
 
 
 def _share(features: Sequence[Feature], values: Sequence[str], baseline: Baseline) -> float:
@@ -201,7 +217,7 @@ def _weighed(cohort: Cohort, members: Sequence[Signals], baseline: Baseline, peo
         if cluster.nats >= _EACH_KIND:
             term = (Feature.FORM, str(cluster.lowest), str(cluster.highest))
             narrowed = Cohort((*cohort.terms, term))
-            inside = [signals for signals in members if narrowed.holds(signals)]
+            inside = [signals for signals in members if cluster.lowest <= signals.form <= cluster.highest]
             finding = weigh(narrowed, inside, members, baseline)
             findings.append(replace(finding, people_hit=share * cluster.expected))
     return findings

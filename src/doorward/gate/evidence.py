@@ -22,6 +22,7 @@ from itertools import pairwise
 from typing import Final
 
 _lgamma = math.lgamma
+Shares = tuple[float, ...]  # of people, per bin
 CONCENTRATION: Final = 30.0
 _OUTLIERS: Final = 0.05
 _WIDTHS: Final = (0.5, 0.9, 1.4)  # standard deviations in bins; a bin is 0.35 nats of time
@@ -41,17 +42,20 @@ class Cluster:
     expected: float = 0.0  # share of people in that range
 
 
-def narrowness(counts: Mapping[int, int], people: Sequence[float]) -> Cluster:
+def narrowness(counts: Mapping[int, int], people: Shares) -> Cluster:
     """Test 1. `counts` per bin; `people` is the share of people per bin (sums to 1)."""
     total = sum(counts.values())
     centre = median_bin(counts)
     best, middle, width = -math.inf, float(centre), _WIDTHS[0]
+    limit, bins, items = _NARROWER * spread(people), len(people), list(counts.items())
     for sigma in _WIDTHS:
-        if sigma > _NARROWER * spread(people):
+        if sigma > limit:
             continue
         for step in range(-3, 4):
             mean = centre + step / 2
-            value = sum(count * _log_bell(bin_ - mean, sigma, len(people)) for bin_, count in counts.items())
+            value = 0.0
+            for bin_, count in items:
+                value += count * _log_bell(bin_ - mean, sigma, bins)
             if value > best:
                 best, middle, width = value, mean, sigma
     if best == -math.inf:
@@ -63,7 +67,7 @@ def narrowness(counts: Mapping[int, int], people: Sequence[float]) -> Cluster:
     return Cluster(nats, lowest, highest, inside / total)
 
 
-def _innocent(counts: Mapping[int, int], people: Sequence[float], centre: int) -> float:
+def _innocent(counts: Mapping[int, int], people: Shares, centre: int) -> float:
     """The best score of people like those of the baseline who are all faster or slower by some bins."""
     shift = centre - median_share(people)
     total = sum(counts.values())
@@ -86,16 +90,14 @@ def _log_bell(distance: float, sigma: float, bins: int) -> float:
     return math.log((1 - _OUTLIERS) * inside + _OUTLIERS / bins)
 
 
-def spike(counts: Mapping[int, int], people: Sequence[float], doubt: float = 0.0) -> Cluster:
+def spike(counts: Mapping[int, int], people: Shares, doubt: float = 0.0) -> Cluster:
     """Test 2: the range of at most four bins that holds more of the cohort than it holds of people.
 
     `doubt` (0 to 1): how little is known of where people's times lie; at 1 only the spread is believed, so that the
     range counts as holding what the fullest range of its width holds of people.
     """
     total = sum(counts.values())
-    fullest = [
-        max(sum(people[place : place + width + 1]) for place in range(len(people))) for width in range(_MOST_RANGE)
-    ]
+    fullest = _fullest(people)
     searched = math.log(len(people) * _MOST_RANGE)
     best = Cluster(0.0, 0, 0, 0.0)
     for lowest in counts:
@@ -107,6 +109,13 @@ def spike(counts: Mapping[int, int], people: Sequence[float], doubt: float = 0.0
             if nats > best.nats:
                 best = Cluster(nats, lowest, highest, inside / total, share)
     return best
+
+
+@lru_cache(maxsize=64)
+def _fullest(people: Shares) -> tuple[float, ...]:
+    """What the fullest range of one, two, three and four bins holds of people."""
+    places = range(len(people))
+    return tuple(max(sum(people[place : place + width + 1]) for place in places) for width in range(_MOST_RANGE))
 
 
 def sameness(shapes: Mapping[str, int], people: Mapping[str, float]) -> tuple[float, str]:
@@ -161,7 +170,8 @@ def median_bin(counts: Mapping[int, int]) -> int:
     return 0
 
 
-def median_share(shares: Sequence[float]) -> int:
+@lru_cache(maxsize=64)
+def median_share(shares: Shares) -> int:
     """The index that holds the median of a distribution."""
     half, seen = sum(shares) / 2, 0.0
     for place, share in enumerate(shares):
@@ -171,7 +181,8 @@ def median_share(shares: Sequence[float]) -> int:
     return 0
 
 
-def spread(shares: Sequence[float]) -> float:
+@lru_cache(maxsize=64)
+def spread(shares: Shares) -> float:
     """A robust standard deviation in bins: half of the range that holds the middle 68 %."""
     total = sum(shares) or 1.0
     edges: list[float] = []

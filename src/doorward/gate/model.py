@@ -94,7 +94,7 @@ class Cohort:
     def holds(self, signals: Signals) -> bool:
         """Whether the arrival belongs to the cohort."""
         for feature, lowest, highest in self.terms:
-            value = getattr(signals, feature.value)
+            value = getattr(signals, feature)
             if isinstance(value, int):
                 if not int(lowest) <= value <= int(highest):
                     return False

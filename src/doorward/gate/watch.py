@@ -1,11 +1,13 @@
 """The watch: keeps the window of attempts, has `detect` look at it every second, and feeds the baseline.
 
 1. Paid sign-up attempts of this node and, by messages of the counters, of all others stand in one window.
-2. Every second the fast window is looked at, every fifth second the slow one; proposals go to the posture's book.
+2. Every second the fast window is looked at, every fifth second the slow one, in a thread, so that nobody who is
+   served waits for it; proposals go to the posture's book.
 3. An account that came to be outside of probation teaches the baseline after its quarantine, unless it was put on
    probation meanwhile or its cohort is tightened by then. One that is promoted from probation teaches at once.
 """
 
+import asyncio
 from collections import OrderedDict, deque
 from dataclasses import replace
 from typing import Final
@@ -18,7 +20,7 @@ from doorward.gate import tables
 from doorward.gate.act import Recorder
 from doorward.gate.baseline import Baseline, packaged_prior
 from doorward.gate.book import PostureBook
-from doorward.gate.cohorts import key_of, load_rules, parse_key
+from doorward.gate.cohorts import KEY_LIMIT, key_of, load_rules, parse_key
 from doorward.gate.detect import Thresholds, Window, detect
 from doorward.gate.model import EVERYBODY, Cohort, Level, Proposal, Signals
 from doorward.gate.parts import GateParts
@@ -60,6 +62,7 @@ class Watch:
         self._taught_at = self._faded_at = parts.clock.now()
         self._ticks = 0
         self._convicted: dict[str, Cohort] = {}
+        self._learning = asyncio.Lock()  # a look runs in a thread: nobody teaches meanwhile
 
     def hear(self) -> None:
         """Hear of accounts."""
@@ -91,13 +94,12 @@ class Watch:
         at = self._parts.clock.now()
         self._ticks += 1
         self._forget_lapsed(at)
-        seconds = self._settings.fast_window_seconds
-        proposals = self._look(at, seconds)
+        proposals = await self._look(at, self._settings.fast_window_seconds)
         if self._ticks % _SLOW_EVERY == 0:
             named = {key_of(proposal.cohort) for proposal in proposals}
-            slow = self._look(at, self._settings.slow_window_seconds)
+            slow = await self._look(at, self._settings.slow_window_seconds)
             proposals += [proposal for proposal in slow if self._is_news(proposal, named)]
-        wishes = [_wish(proposal, at) for proposal in proposals]
+        wishes = [_wish(proposal, at) for proposal in proposals if len(key_of(proposal.cohort)) <= KEY_LIMIT]
         if rules.crowded(self._book.current, at, self._settings.cohort_limit):
             evidence = (("cohorts", str(len(self._book.current.rows))),)
             wishes.append(
@@ -123,7 +125,7 @@ class Watch:
         key = key_of(proposal.cohort)
         return key not in named and key not in self._book.current.rows
 
-    def _look(self, at: float, seconds: float) -> list[Proposal]:
+    async def _look(self, at: float, seconds: float) -> list[Proposal]:
         attempts = [signals for signals in self._window if at - seconds < signals.at <= at]
         if not attempts:
             return []
@@ -139,7 +141,9 @@ class Watch:
             people=self._settings.people_share_limit,
         )
         fresh_after = at - self._settings.hold_seconds
-        return detect(Window(attempts, in_force, self.baseline, self._rules, bars, fresh_after))
+        window = Window(attempts, in_force, self.baseline, self._rules, bars, fresh_after)
+        async with self._learning:
+            return await asyncio.to_thread(detect, window)
 
     async def _tell(self) -> None:
         """Tell the other nodes what was observed here since the last look."""
@@ -180,13 +184,15 @@ class Watch:
             _, attempt_id = self._pupils.pop(account)
             recalled = await self._recorder.recall(attempt_id)
             if recalled is not None and self._book.index.strictest(replace(recalled[0], at=at)) is None:
-                self.baseline.learn(recalled[0])
+                async with self._learning:
+                    self.baseline.learn(recalled[0])
                 self._lessons -= 1
 
     async def keep(self) -> None:
         """Let the baseline age, and save it."""
         at = self._parts.clock.now()
-        self.baseline.fade(at - self._faded_at, self._settings.baseline_half_life_days * _DAY_SECONDS)
+        async with self._learning:
+            self.baseline.fade(at - self._faded_at, self._settings.baseline_half_life_days * _DAY_SECONDS)
         self._faded_at = at
         payload = self.baseline.dump()
         await self._parts.database.write(lambda connection: tables.save_baseline(connection, _BASELINE, payload, at))

@@ -13,7 +13,7 @@ from doorward.hall.model import Attempt
 
 FOLDER = Path(__file__).parent / "rules"
 VALUES = (
-    st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1, max_size=20)
+    st.text(st.characters(codec="utf-8", categories=("L", "N", "P")), min_size=1, max_size=8)
     .map(str.lower)
     .map(str.strip)
     .filter(lambda t: t and t == t.lower())
