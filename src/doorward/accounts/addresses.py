@@ -113,8 +113,8 @@ def _ascii_domain(domain: str, *, local: bool) -> str:
 
 
 def _mailbox(name: str, domain: str) -> str:
-    # 1. what comes after a plus sign is the person's own note
-    name = name.partition("+")[0] or name
+    # 1. what comes after a plus sign is the person's own note (and no name ends with a dot)
+    name = name.partition("+")[0].rstrip(".") or name
     # 2. what the provider ignores, and its other names for the same mailbox
     for provider in rules().provider:
         home = _home(provider, name, domain)
