@@ -45,10 +45,6 @@ class Application:
         """Whether some of the answer has been written."""
         return self._cycle.response_started
 
-    @has_begun_answer.setter
-    def has_begun_answer(self, _value: bool) -> None:
-        raise AttributeError("the cycle alone knows")
-
     def start(self) -> None:
         """Have the application work on it."""
         self._line._start_asgi_task(self._cycle, self._line.app)  # noqa: SLF001  # our base class's own method

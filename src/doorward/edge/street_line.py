@@ -37,7 +37,10 @@ _WAITING_SECONDS: Final = 15.0
 class Taker(Protocol):
     """Who takes a request's body, and gives its answer."""
 
-    has_begun_answer: bool
+    @property
+    def has_begun_answer(self) -> bool:
+        """Whether some of the answer has been written."""
+        ...
 
     def body(self, data: bytes) -> None:
         """Some of the body."""

@@ -91,6 +91,7 @@ class Exchange:
         self.has_begun_answer = False
         self.is_over = False
         self._is_paused = False
+        self._request_head = b""  # until it is written, together with the first of the body
         self._held: list[bytes] = []  # body that waits for a connection
         self._held_size = 0
         self._is_body_whole = request.length == 0
@@ -115,7 +116,8 @@ class Exchange:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self._connection is not None:
             self.deadline = self._relay.now + self._relay.limits.first_byte_timeout_seconds
-            self._connection.transport.write(data)
+            head, self._request_head = self._request_head, b""
+            self._connection.transport.write(head + data if head else data)
             return
         self._held.append(data)
         self._held_size += len(data)
@@ -128,7 +130,8 @@ class Exchange:
         if self.is_over or self._request.length >= 0:
             return
         if self._connection is not None:
-            self._connection.transport.write(b"0\r\n\r\n")
+            self._connection.transport.write(self._request_head + b"0\r\n\r\n")
+            self._request_head = b""
         else:
             self._held.append(b"0\r\n\r\n")
 
@@ -166,13 +169,16 @@ class Exchange:
     # From the pool
 
     def connected(self, connection: Connection, *, is_reused: bool) -> None:
-        """Send the request: head and what has come of the body in one write."""
+        """Send the request: head and what has come of the body in one write; a head alone waits for its body."""
         self._connection = connection
         self._is_reused = is_reused
         self.deadline = self._relay.now + self._relay.limits.first_byte_timeout_seconds
         head = request_head(self._request, self._relay.origin, self._relay.authorization)
         if not self._held:
-            connection.transport.write(head)
+            if self._is_body_whole:
+                connection.transport.write(head)
+            else:
+                self._request_head = head
             return
         connection.transport.write(b"".join((head, *self._held)))
         if self._held_size > _HELD_BYTES:
