@@ -38,7 +38,7 @@ demo: $(RUNTIME)
 
 serve: $(RUNTIME)
 	@echo 'To become the admin, open this once the door is up:' && $(BIN)/doorward admin link
-	@exec $(BIN)/doorward serve $(ARGS)
+	@exec $(BIN)/doorward serve --admin-link $(ARGS)
 
 test: $(TESTING) lint
 	$(BIN)/pytest -n $(WORKERS) $(TESTS) $(ARGS)

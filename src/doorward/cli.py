@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ from doorward.siege import commands as siege_commands
 from doorward.stores import commands as stores_commands
 from doorward.stores.settings import StoresSettings
 from doorward.upstream import commands as upstream_commands
+
+FIRST_ADMIN = "admin@localhost"
 
 app = typer.Typer(
     name="doorward",
@@ -99,6 +102,10 @@ def serve_command(
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = None,
     role: Annotated[str | None, typer.Option(help="all, edge or worker.")] = None,
     file: config_commands.FileOption = None,
+    admin_link: Annotated[
+        bool | None,
+        typer.Option(help="Print a one-time link for the first admin (by default: on a terminal only)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON when ready.")] = False,
 ) -> None:
     """Run Doorward in front of an AI service until Ctrl+C or SIGTERM."""
@@ -106,7 +113,8 @@ def serve_command(
     os.environ.update({f"DOORWARD_{name}": str(value) for name, value in given.items() if value is not None})
     settings = loaded(file)
     try:
-        uvloop.run(serve(settings, _announce_json if as_json else _announce))
+        shows_link = sys.stdout.isatty() if admin_link is None else admin_link
+        uvloop.run(serve(settings, _announce_json if as_json else partial(_announce, shows_link=shows_link)))
     except DoorwardError as error:
         typer.echo(f"{error.message} {error.advice}", err=True)
         raise typer.Exit(1) from error
@@ -117,14 +125,18 @@ async def _announce_json(opened: Opened) -> None:
     sys.stdout.flush()
 
 
-async def _announce(opened: Opened) -> None:
+async def _announce(opened: Opened, *, shows_link: bool) -> None:
     house, console = opened.house, Console(highlight=False, soft_wrap=True)
     console.print(f"[bold]Doorward {__version__}[/] keeps the door at [link={opened.url}]{opened.url}[/link]")
     service = house.config.upstream.url or "the built-in simulator (set --upstream to change that)"
     console.print(f"  AI service   {service}")
     console.print(f"  sign up      {opened.url}/signup")
     console.print(f"  console      {opened.url}/console")
-    console.print("  first admin  run `doorward admin link` for a one-time link")
+    if shows_link and not await house.accounts.has_admin():
+        link, _ = await house.accounts.welcome.admin_link(FIRST_ADMIN)
+        console.print(f"  first admin  {link}  (works once, for 15 minutes)")
+    else:
+        console.print("  admins       run `doorward admin link` for a one-time link")
 
 
 @app.command("version", epilog="Example: doorward version --json")

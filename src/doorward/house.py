@@ -176,10 +176,11 @@ class House:
         await self.runner.stop()
         await self.stores.postbox.stop()
         await self.stores.outbox.stop()
-        try:
-            await self.upstream.close()
-        except UnavailableError as error:
-            _log.warning("usage_not_written", code=error.code)
+        for write_behind in (self.upstream.close, self.accounts.book.write_use):
+            try:
+                await write_behind()
+            except UnavailableError as error:
+                _log.warning("use_not_written", code=error.code)
         self.accounts.close()
         if self.simulator is not None:
             await self.simulator.stop()

@@ -121,7 +121,7 @@ class Api:
     async def _account(self, request: Request) -> Response:
         standing = self._front.member(request)
         account = await self._accounts.account(standing.account_id)
-        usage = await self._accounts.parts.meter.usage_of(standing.account_id)
+        usage = await self._accounts.parts.meter.usage_of(standing.account_id, account.lane)
         shown = {"account_id": account.account_id, "lane": account.lane, "role": account.role, "usage": asdict(usage)}
         return JSONResponse(shown)
 

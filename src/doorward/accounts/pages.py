@@ -238,7 +238,7 @@ class AccountPages:
     async def _account(self, request: Request) -> Response:
         standing = self._front.person(request)
         account = await self._accounts.account(standing.account_id)
-        usage = await self._accounts.parts.meter.usage_of(standing.account_id)
+        usage = await self._accounts.parts.meter.usage_of(standing.account_id, account.lane)
         return self._desk.page(request, "accounts/account.html", account=account, usage=usage)
 
     async def _sessions(self, request: Request) -> Response:

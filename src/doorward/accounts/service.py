@@ -115,7 +115,7 @@ class Accounts:
         known = await self.parts.database.read(lambda c: tables.list_accounts(c, "", len(account_ids), account_ids))
         found = []
         for account in known:
-            usage = await self.parts.meter.usage_of(account.account_id)
+            usage = await self.parts.meter.usage_of(account.account_id, account.lane)
             found.append(
                 Conduct(
                     account_id=account.account_id,
@@ -169,6 +169,10 @@ class Accounts:
     async def count(self) -> dict[str, int]:
         """How many accounts each lane has."""
         return await self.parts.database.read(tables.count_accounts)
+
+    async def has_admin(self) -> bool:
+        """Whether there is an administrator yet."""
+        return await self.parts.database.read(tables.has_admin)
 
     async def operator_proof(self, key_id: str, nonce: str) -> str:
         """HMAC-SHA-256 over `nonce` with the digest of an administrator's key, in hexadecimal.

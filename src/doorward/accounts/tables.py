@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
+    exists,
     func,
     insert,
     select,
@@ -125,6 +126,11 @@ def set_password_hash(connection: Connection, account_id: str, password_hash: st
         .where(accounts.c.account_id == account_id, accounts.c.password_hash == instead_of)
         .values(password_hash=password_hash)
     )
+
+
+def has_admin(connection: Connection) -> bool:
+    """Whether any account is an administrator's."""
+    return connection.execute(select(exists().where(accounts.c.role == Role.ADMIN))).scalar_one()
 
 
 def set_role(connection: Connection, account_id: str, role: Role, lane: Lane) -> None:

@@ -85,8 +85,8 @@ class Admissions(Protocol):
 class Meter(Protocol):
     """What an account has used of the AI service."""
 
-    async def usage_of(self, account_id: str) -> Usage:
-        """Usage in the current UTC day, and the totals that conduct rests on."""
+    async def usage_of(self, account_id: str, lane: Lane) -> Usage:
+        """Usage in the current UTC day against the lane's cap, and the totals that conduct rests on."""
         ...
 
 
