@@ -137,6 +137,7 @@ async def _announce(opened: Opened, *, shows_link: bool) -> None:
         console.print(f"  first admin  {link}  (works once, for 15 minutes)")
     else:
         console.print("  admins       run `doorward admin link` for a one-time link")
+    sys.stdout.flush()
 
 
 @app.command("version", epilog="Example: doorward version --json")

@@ -9,8 +9,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -109,6 +109,18 @@ class _Server(uvicorn.Server):
     async def run(self) -> None:  # type: ignore[override]  # ours runs on the loop that is there
         """Serve until told to stop."""
         await self.serve(sockets=[self._socket])
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on a signal, and end with status 0 when all is closed (uvicorn's own would end by the signal)."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Say where we are once the socket takes connections."""
