@@ -33,6 +33,7 @@ from doorward.edge import street_authorize
 from doorward.edge.street_answers import Answer, openai, problem
 from doorward.edge.street_asgi import Application, expects_continue, request_id_of
 from doorward.edge.street_authorize import Judge
+from doorward.edge.street_calls import Call, KnownCalls
 from doorward.edge.street_gate import Buffered, FirstLook
 from doorward.edge.street_known import Known, KnownHeads, short_way
 from doorward.edge.street_line import ANSWERING, BODY, CLOSING, WAITING, Line
@@ -44,7 +45,7 @@ from doorward.hall.errors import DoorwardError
 from doorward.hall.model import Standing
 from doorward.upstream import errors as relay_errors
 from doorward.upstream.errors import RelayFault
-from doorward.upstream.relay import Relay, RelayRequest
+from doorward.upstream.relay import RelayRequest
 
 __all__ = ["Street", "StreetLimits", "StreetParts", "street_class"]
 
@@ -75,6 +76,7 @@ class Street(Line):
     judge: ClassVar[Judge]
     first_look: ClassVar[FirstLook]
     known: ClassVar[KnownHeads]
+    calls: ClassVar[KnownCalls]
     recalls: ClassVar[list[None]]  # one entry for each look-up that runs
     book: ClassVar[StandingBook]
 
@@ -179,13 +181,12 @@ class Street(Line):
         standing = self.book.standing_of(credential)
         if standing is not None:
             self._open_relay(head, standing)
+            if self.taker is not None and self.parts.relay is not None:
+                self.calls.add(head, credential, self.parts.relay.prepared(head.method, head.target, head.lines()))
         else:
             self._recall(head, credential, self._open_relay, _RELAY_REFUSALS)
 
     def _open_relay(self, head: Head, standing: Standing) -> None:
-        relay = self.parts.relay
-        if relay is None:
-            raise TypeError("no request is relayed without a relay")
         request = RelayRequest(
             method=head.method,
             target=head.target,
@@ -197,10 +198,36 @@ class Street(Line):
         )
         if not self.is_whole and expects_continue(head):
             self.transport.write(_CONTINUE)
-        self.counts["relay.opened"] += 1
-        self._take_exchange(relay, request)
+        self._take_exchange(request)
 
-    def _take_exchange(self, relay: Relay, request: RelayRequest) -> None:
+    def relay_known(self, call: Call, data: bytes) -> bool:
+        """Relay a call whose head is known; False if that is not for the short way to decide."""
+        known = call.known
+        standing = self.book.standing_of(call.credential)
+        if standing is None or not 0 < call.length <= self.limits.max_relay_body_bytes:
+            return False
+        self.head = head = known.head
+        self.keeps_alive = True
+        self.expect_body(call.length)
+        request = RelayRequest(
+            method=head.method,
+            target=head.target,
+            lines=[],
+            length=call.length,
+            minor=head.minor,
+            standing=standing,
+            request_id=b"req_%b%012x" % (_REQUEST_ID_START, next(_REQUEST_IDS)),
+            prepared=known.prepared,
+        )
+        self._take_exchange(request)
+        self.take(data[call.head_size :])
+        return True
+
+    def _take_exchange(self, request: RelayRequest) -> None:
+        relay = self.parts.relay
+        if relay is None:
+            raise TypeError("no request is relayed without a relay")
+        self.counts["relay.opened"] += 1
         exchange = relay.open(request, self)
         if isinstance(exchange, RelayFault):
             self.answer(openai(exchange, request.request_id.decode("ascii")))
@@ -319,6 +346,9 @@ def street_class(parts: StreetParts) -> type[Street]:
     BoundStreet.counts = counts
     BoundStreet.recalls = []
     BoundStreet.known = heads = KnownHeads()
-    shared = Known(parts, BoundStreet.watch, counts, BoundStreet.judge, BoundStreet.first_look, heads)
+    BoundStreet.calls = KnownCalls()
+    shared = Known(
+        parts, BoundStreet.watch, counts, BoundStreet.judge, BoundStreet.first_look, heads, BoundStreet.calls
+    )
     BoundStreet.data_received = short_way(shared, Line.data_received)  # type: ignore[method-assign, assignment]
     return BoundStreet

@@ -19,6 +19,7 @@ from typing import Final
 
 from doorward.edge.street_answers import Answer
 from doorward.edge.street_authorize import Judge
+from doorward.edge.street_calls import KnownCalls
 from doorward.edge.street_gate import FirstLook
 from doorward.edge.street_line import IDLE, Line
 from doorward.edge.street_parts import StreetParts
@@ -84,6 +85,7 @@ class Known:
     judge: Judge
     first_look: FirstLook
     heads: KnownHeads
+    calls: KnownCalls
 
 
 def short_way(known: Known, whole_way: Callable[[Line, bytes], None]) -> Callable[[Line, bytes], None]:
@@ -95,17 +97,21 @@ def short_way(known: Known, whole_way: Callable[[Line, bytes], None]) -> Callabl
     watch, counts = known.watch, known.counts
     caller_of, forms = known.heads.callers.get, known.heads.forms
     standing_of, answer_plain = known.parts.book.standing_of, known.judge.answer_plain
+    calls, call_in = known.calls, known.calls.find
     refusal_of = refusing(known)
     keep_alive_seconds = known.parts.limits.keep_alive_seconds
 
     def data_received(line: Line, data: bytes) -> None:
-        if line.phase != IDLE or line.held or line.flow.write_paused or len(data) > LONGEST:
+        if line.phase != IDLE or line.held or line.flow.write_paused:
             whole_way(line, data)
             return
         answer = None
         if data[0] == _POST:
-            answer = refusal_of(data) if forms else None
-        elif (caller := caller_of(hash(data))) is not None and caller[0] == len(data):
+            if forms and len(data) <= LONGEST:
+                answer = refusal_of(data)
+            if answer is None and calls and (call := call_in(data)) is not None and line.relay_known(call, data):
+                return
+        elif len(data) <= LONGEST and (caller := caller_of(hash(data))) is not None and caller[0] == len(data):
             standing = standing_of(data[caller[1] : caller[2]])
             if standing is not None:
                 answer = answer_plain(standing)

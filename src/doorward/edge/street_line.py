@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from doorward.edge.addresses import TrustedProxies, canonical
 from doorward.edge.street_answers import Answer
 from doorward.edge.street_body import BodyReader
+from doorward.edge.street_calls import Call
 from doorward.edge.street_parts import StreetLimits
 from doorward.edge.street_watch import Watch
 from doorward.edge.wire import NO_BODY, Head, WireFault, early_fault, read_head
@@ -110,6 +111,10 @@ class Line(HttpToolsProtocol):
         """Bytes that this request's body may have."""
 
     @abstractmethod
+    def relay_known(self, call: Call, data: bytes) -> bool:
+        """Relay a call whose head is known; False if that is not for the short way to decide."""
+
+    @abstractmethod
     def fault_answer(self, status: int, code: str) -> Answer:
         """The answer to a request that cannot be taken; `head` is the request, if it got so far."""
 
@@ -163,9 +168,10 @@ class Line(HttpToolsProtocol):
         if self.held:
             data = self.held + data
             self.held = b""
-        self._take(data)
+        self.take(data)
 
-    def _take(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
+        """Take what these bytes hold: the rest of a body, whole requests, and the beginning of one."""
         turns = 0
         while data:
             if self.phase <= HEAD:
@@ -188,7 +194,7 @@ class Line(HttpToolsProtocol):
         """Take what has been held back."""
         data, self.held = self.held, b""
         if self.phase != CLOSING:
-            self._take(data)
+            self.take(data)
 
     def _keep_back(self, data: bytes) -> None:
         self.held = data
@@ -232,11 +238,21 @@ class Line(HttpToolsProtocol):
             self.is_whole = True
             self.deadline = math.inf
         else:
-            self.phase = BODY
-            self.is_whole = False
-            self._reader = BodyReader(head.length, self.body_limit(head), self.watch.now, self.limits)
-            self.set_deadline()
+            self.expect_body(head.length)
         self.begin(head)
+
+    def expect_body(self, length: int) -> None:
+        """A body of the current request follows, of this length or in chunks.
+
+        Raises:
+            WireFault: it is declared to be too large.
+        """
+        if self.head is None:
+            raise TypeError("a body belongs to a request")
+        self.phase = BODY
+        self.is_whole = False
+        self._reader = BodyReader(length, self.body_limit(self.head), self.watch.now, self.limits)
+        self.set_deadline()
 
     def _take_body(self, data: bytes) -> bytes:
         reader = self._reader

@@ -45,7 +45,8 @@ class RelayRequest:
     """A request of somebody who belongs, as the street checked it.
 
     `target` starts with `/v1/`; `lines` are its headers as they came, without line ends; `length` is the body's size in
-    bytes, 0 for none, -1 for chunked; `minor` is the digit of the caller's HTTP/1 version.
+    bytes, 0 for none, -1 for chunked; `minor` is the digit of the caller's HTTP/1 version. `prepared` are the lines of
+    an earlier request with the same head, as `kept_lines` gave them; empty if there was none.
     """
 
     method: bytes
@@ -55,6 +56,7 @@ class RelayRequest:
     minor: bytes
     standing: Standing
     request_id: bytes
+    prepared: tuple[bytes, ...] = ()
 
     @property
     def path(self) -> str:
@@ -79,23 +81,27 @@ class ResponseFields:
 
 def request_head(request: RelayRequest, origin: Origin, authorization: bytes) -> bytes:
     """The head for the AI service. `authorization` is a whole header line, or empty."""
-    lines = [b"%b %b%b HTTP/1.1" % (request.method, origin.base_path, request.target[3:]), b"host: " + origin.authority]
-    named: frozenset[bytes] = frozenset()
-    for line in request.lines:
-        name = line[: line.find(b":")].lower()
-        if name not in _NOT_SENT:
-            if not name.startswith(_NOT_SENT_PREFIXES):
-                lines.append(line)
-        elif name == b"connection":
-            named |= _named_in(line[11:])
-    if named:
-        lines = [line for line in lines if line[: line.find(b":")].lower() not in named]
+    lines = [*(request.prepared or kept_lines(request.method, request.target, request.lines, origin))]
     if request.length > 0 or (request.length == 0 and request.method in (b"POST", b"PUT", b"PATCH")):
         lines.append(b"content-length: %d" % request.length)
     elif request.length < 0:
         lines.append(b"transfer-encoding: chunked")
     lines.append(b"%bx-request-id: %b\r\n\r\n" % (authorization, request.request_id))
     return b"\r\n".join(lines)
+
+
+def kept_lines(method: bytes, target: bytes, given: list[bytes], origin: Origin) -> tuple[bytes, ...]:
+    """The request's line and the headers that are given on, without length, key and request id."""
+    lines = [b"%b %b%b HTTP/1.1" % (method, origin.base_path, target[3:]), b"host: " + origin.authority]
+    named: frozenset[bytes] = frozenset()
+    for line in given:
+        name = line[: line.find(b":")].lower()
+        if name not in _NOT_SENT:
+            if not name.startswith(_NOT_SENT_PREFIXES):
+                lines.append(line)
+        elif name == b"connection":
+            named |= _named_in(line[11:])
+    return tuple(line for line in lines if line[: line.find(b":")].lower() not in named) if named else tuple(lines)
 
 
 def _named_in(value: bytes) -> frozenset[bytes]:

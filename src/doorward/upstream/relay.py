@@ -25,7 +25,7 @@ from doorward.hall.model import Lane, Standing
 from doorward.upstream import errors
 from doorward.upstream.errors import RelayFault
 from doorward.upstream.exchange import Caller, Exchange, RelayLimits
-from doorward.upstream.heads import RelayRequest
+from doorward.upstream.heads import RelayRequest, kept_lines
 from doorward.upstream.pool import Origin, Pool, PoolLimits
 from doorward.upstream.relay_model import Denial, RelayHooks
 
@@ -66,6 +66,10 @@ class Relay:
         self.running.add(exchange)
         self.pool.acquire(exchange)
         return exchange
+
+    def prepared(self, method: bytes, target: bytes, lines: list[bytes]) -> tuple[bytes, ...]:
+        """What of a request's head is the same for each request with these bytes: for `RelayRequest.prepared`."""
+        return kept_lines(method, target, lines, self.origin)
 
     def tick(self, elapsed_seconds: float) -> None:
         """Time has passed: gives up exchanges that wait too long, and closes connections that nobody uses."""
