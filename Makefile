@@ -59,11 +59,13 @@ bench: $(TESTING)
 docs: $(TESTING)
 	@$(BIN)/python docs/reference/generate.py
 
-TRANSLATIONS = src/doorward/edge/console/translations
+CONSOLE = src/doorward/edge/console
 messages: $(TESTING)
-	$(BIN)/pybabel extract --mapping-file babel.cfg --no-location --omit-header --sort-output -o $(TRANSLATIONS)/messages.pot src/doorward
-	$(BIN)/pybabel update --input-file $(TRANSLATIONS)/messages.pot --output-dir $(TRANSLATIONS) --no-fuzzy-matching --omit-header
-	$(BIN)/pybabel compile --directory $(TRANSLATIONS) --statistics
+	@mkdir -p build
+	$(BIN)/pybabel --quiet extract --mapping-file $(CONSOLE)/babel.cfg --no-location --output-file build/doorward.pot src/doorward
+	$(BIN)/pybabel --quiet update --domain doorward --input-file build/doorward.pot --output-dir $(CONSOLE)/translations \
+		--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date
+	$(BIN)/pybabel compile --domain doorward --directory $(CONSOLE)/translations --statistics
 
 COMPILE = $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header --no-annotate \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
