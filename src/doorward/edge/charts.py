@@ -37,6 +37,7 @@ _TABLE: Final = Markup(
     '<div class="table-scroll" role="region" tabindex="0" aria-label="{0}"><table>'
     '<caption class="unseen">{0}</caption><thead><tr>{1}</tr></thead><tbody>{2}</tbody></table></div>'
 )
+_LARGEST: Final = 1e15  # beyond it a float has no exact whole numbers, and a chart no meaning
 _UNIX_SECONDS: Final = 1e9  # larger numbers on a time axis are moments, smaller ones are seconds since a start
 Words = Callable[[str], str]
 
@@ -92,7 +93,7 @@ def _bands(series: Sequence[tuple[str, Any]]) -> list[Band]:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+    return max(-_LARGEST, min(_LARGEST, float(value))) if value is not None and math.isfinite(value) else None
 
 
 def _figure(frame: Frame, plot: Markup, legend: Markup, table: Markup) -> Markup:

@@ -63,8 +63,9 @@ def _teller(words: NullTranslations) -> Callable[[str], str]:
 
 def prose(text: str) -> Markup:
     """Text as HTML, with what stands in `backticks` as code."""
-    pieces = str(escape(text)).split("`")
-    return Markup("".join(f"<code>{piece}</code>" if place % 2 else piece for place, piece in enumerate(pieces)))
+    code = Markup("<code>{}</code>")
+    pieces = (code.format(piece) if place % 2 else escape(piece) for place, piece in enumerate(text.split("`")))
+    return Markup("").join(pieces)
 
 
 def _chart_in(words: Callable[[str], str]) -> Callable[..., Markup]:

@@ -92,7 +92,7 @@ def test_any_numbers_and_words_draw(kind: str, series: list[tuple[str, list[floa
     assert "nan" not in drawn.split("<details")[0].replace(title, "").lower().split("aria")[0]
 
 
-@given(st.floats(1e-6, 1e12))
+@given(st.floats(1e-6, 1e15))
 def test_ceiling_is_just_above(highest: float) -> None:
     ceiling = nice_ceiling(highest)
     assert highest * (1 - 1e-6) <= ceiling <= highest * 2.6
