@@ -18,7 +18,7 @@ from doorward.hall.model import Action, Arrival, Attempt, Verdict
 from doorward.stores.outbox import Outbox
 from doorward.stores.sql import Database
 
-_RECENT: Final = 20_000
+_RECENT: Final = 10_000
 _LIVE_SECONDS: Final = 120
 _LET_FURTHER: Final = frozenset({Action.ADMIT, Action.PROBATION, Action.WAITLIST})
 _PAID: Final = frozenset({Receipt.PAID, Receipt.NONE, Receipt.INVITED})

@@ -77,7 +77,12 @@ class PostureBook:
         self._histories = {}
         for row in reversed(recent):
             self._remember(row.change)
-        self.index = PostureIndex(posture)
+        self._serve(posture)
+
+    def _serve(self, posture: Posture) -> None:
+        """Serve a snapshot, unless a newer one has overtaken it on its way from the database."""
+        if posture.version >= self.current.version:
+            self.index = PostureIndex(posture)
 
     async def follow(self) -> None:
         """Load again whenever another node says that it changed the posture; runs until cancelled."""
@@ -179,7 +184,7 @@ class PostureBook:
             return posture, rows
 
         posture, rows = await self._database.write(work)
-        self.index = PostureIndex(posture)
+        self._serve(posture)
         for row in rows:
             self._remember(row.change)
             _log.info("posture_changed", cohort=row.change.cohort, level=row.change.level.value, version=row.version)

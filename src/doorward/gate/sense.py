@@ -4,7 +4,8 @@
 2. The mail address becomes its domain and the *pattern* of its local part; the part itself is not kept.
 3. The client becomes family, major version and system. Client hints win over the user agent where both speak,
    because browsers freeze the latter (RFC 9110 10.1.5; UA reduction).
-4. Times become logarithmic bins of a factor √2: people's times are spread over octaves, a program's are not.
+4. Times become logarithmic bins of a factor √2: people's times are spread over octaves, a program's are not. A log-in
+   has no form time: browsers fill such forms in, so that people's would look like a program's sign-ups.
 """
 
 import ipaddress
@@ -13,7 +14,7 @@ import re
 from typing import Final
 
 from doorward.gate.model import UNKNOWN_BIN, Signals
-from doorward.hall.model import Arrival
+from doorward.hall.model import Arrival, Attempt
 
 BINS: Final = 40
 _PER_OCTAVE: Final = 2
@@ -58,7 +59,7 @@ def sense(arrival: Arrival, form_seconds: float | None = None, work: tuple[float
         client=client_of(arrival.user_agent, arrival.client_hints),
         language=language_of(arrival.languages),
         shape=shape_of(local),
-        form=form_bin(form_seconds),
+        form=form_bin(form_seconds) if arrival.attempt is Attempt.SIGNUP else UNKNOWN_BIN,
         solver=_log_bin(1000 * milliseconds / counter, _SOLVER_UNIT_MICROSECONDS) if counter > 0 else UNKNOWN_BIN,
         spent=_log_bin(milliseconds, _SPENT_UNIT_MILLISECONDS),
         has_password=arrival.has_password,

@@ -95,3 +95,8 @@ def test_the_solver_is_judged_by_its_speed_not_by_its_luck():
     lucky, unlucky = sense(arrival, 5.0, (1.0, 10)), sense(arrival, 5.0, (19.0, 190))
     assert lucky.solver == unlucky.solver
     assert lucky.spent < unlucky.spent
+
+
+def test_a_log_in_has_no_form_time():
+    arrival = Arrival("r", 1.0, Attempt.LOGIN, "198.51.100.7")
+    assert sense(arrival, 1.5).form == UNKNOWN_BIN
