@@ -48,7 +48,7 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         float, Meta(gt=0, le=1, description="Share of the threshold at which a tightened cohort is held (hysteresis).")
     ] = 0.5
     people_share_limit: Annotated[
-        float, Meta(gt=0, le=0.2, description="Largest share of people that the detector may put on probation at once.")
+        float, Meta(gt=0, le=0.2, description="Largest share of people that one conviction may put on probation.")
     ] = 0.01
     cohort_limit: Annotated[
         int, Meta(ge=1, le=256, description="Most cohorts tightened at once; beyond it everybody pays more.")
