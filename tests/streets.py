@@ -432,3 +432,52 @@ async def statuses_of(pieces: list[bytes], *, ends: bool = False) -> list[int]:
     await until(lambda: not state.tasks)
     assert not len(street.watch)
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) (?!Continue)", wire.written)]
+
+
+CHAT = "/v1/chat/completions"
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class Service:
+    """An AI service that gives the same bytes to every request, and remembers what it was asked."""
+
+    def __init__(self, *pieces: bytes, closes: bool = False) -> None:
+        self.pieces = pieces
+        self.closes = closes
+        self.requests: list[tuple[bytes, bytes]] = []
+        self.connections = 0
+        self.left = asyncio.Event()
+
+    async def __call__(self, reader, writer) -> None:
+        self.connections += 1
+        try:
+            while True:
+                self.requests.append(await read_request(reader))
+                for piece in self.pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                if self.closes:
+                    return
+        finally:
+            self.left.set()
+
+
+async def hangs(reader, writer) -> None:
+    """A service that reads and never answers."""
+    await read_request(reader)
+    await reader.read()
+
+
+async def ask(service, request: bytes, **how):
+    """One request of somebody who belongs, through a street to this service."""
+    async with upstream(service) as url, serving(upstream=url, **how) as site:
+        token = site.book.add()
+        reply = await site.ask(request.replace(b"\r\n\r\n", b"\r\nAuthorization: Bearer " + token + b"\r\n\r\n", 1))
+        return reply, site
