@@ -72,11 +72,10 @@ class Gate:
 
     def offer(self, arrival: Arrival) -> Offer:
         """Mint a ticket and a challenge at the price of the arrival's cohorts. Writes nothing."""
-        signals = sense(arrival)
+        signals = self._till.signals_of(arrival)
         row = self.book.index.strictest(signals)
         price = self._prices.at(row.change.level if row is not None else Level.OPEN)
-        carried = self._till.carried_form(arrival)
-        ticket = self._desk.mint(arrival.attempt, arrival.at, price, signals.network, carried)
+        ticket = self._desk.mint(arrival.attempt, arrival.at, price, signals.network, signals.form)
         lifetime = self._parts.settings.ticket_lifetime_seconds
         return Offer(ticket, self._desk.challenge(ticket, price), arrival.at + lifetime)
 
@@ -92,10 +91,11 @@ class Gate:
             payment, work = await self._till.take(arrival, ticket)
             signals = _signals(arrival, ticket, work)
             verdict = decide(signals, payment, self.book.index, self._prices)
-            if _is_observed(payment, ticket, signals):
-                self.watch.observe(signals)
+            if _has_paid(payment):
+                if _is_first_try(ticket, signals):
+                    self.watch.observe(signals)
                 if ticket is not None and verdict.action is Action.CHALLENGE:
-                    self._till.remember(ticket, signals.form)
+                    self._till.remember(ticket, signals)
             return await self._recorder.carry_out(arrival, signals, payment, verdict)
         except UnavailableError as error:
             _log.warning("gate_store_away", code=error.code, request_id=arrival.request_id)
@@ -212,11 +212,14 @@ def _signals(arrival: Arrival, ticket: Ticket | None, work: ProofWork | None) ->
     return signals
 
 
-def _is_observed(payment: Payment, ticket: Ticket | None, signals: Signals) -> bool:
-    """Paid sign-ups, and those of the mail-link budget; each visitor's first try only."""
-    has_paid = payment.receipt is Receipt.PAID or (payment.receipt is Receipt.NONE and payment.wait_seconds == 0)
-    is_first = ticket is not None and ticket.carried_form == UNKNOWN_BIN
-    return signals.attempt is Attempt.SIGNUP and has_paid and is_first
+def _has_paid(payment: Payment) -> bool:
+    """A proof, or a place in the mail-link budget."""
+    return payment.receipt is Receipt.PAID or (payment.receipt is Receipt.NONE and payment.wait_seconds == 0)
+
+
+def _is_first_try(ticket: Ticket | None, signals: Signals) -> bool:
+    """What the detector looks at: sign-ups, and each visitor's first try only."""
+    return signals.attempt is Attempt.SIGNUP and ticket is not None and ticket.carried_form == UNKNOWN_BIN
 
 
 def _on_probation(version: int, code: str, attempt_id: str) -> Verdict:

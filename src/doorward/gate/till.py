@@ -7,13 +7,14 @@
 """
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Final
 
 from doorward.gate.challenge import ProofWork, TicketDesk
 from doorward.gate.errors import InvitationUsedError
-from doorward.gate.model import UNKNOWN_BIN, Payment, Receipt, Ticket
+from doorward.gate.model import Payment, Receipt, Signals, Ticket
 from doorward.gate.parts import GateParts
-from doorward.gate.sense import network_of
+from doorward.gate.sense import network_of, sense
 from doorward.gate.waitlist import WaitingLine
 from doorward.hall.model import Arrival
 
@@ -28,7 +29,7 @@ class Till:
         self._parts = parts
         self._desk = desk
         self._line = line
-        self._challenged: OrderedDict[str, int] = OrderedDict()
+        self._challenged: OrderedDict[str, Signals] = OrderedDict()
 
     async def take(self, arrival: Arrival, ticket: Ticket | None) -> tuple[Payment, ProofWork | None]:
         """The payment of an arrival, and the work of its proof.
@@ -82,16 +83,22 @@ class Till:
         minutely = settings.mail_links_per_minute
         return await counters.take("gate.mail_link", minutely / 60, max(1, int(minutely)))
 
-    def remember(self, ticket: Ticket, form: int) -> None:
-        """An attempt that was observed and then asked for more: its next ticket carries this form time."""
-        self._challenged[ticket.nonce] = form
+    def remember(self, ticket: Ticket, signals: Signals) -> None:
+        """An attempt that paid and was asked for more: its next ticket has to cost what that asked."""
+        self._challenged[ticket.nonce] = signals
         if len(self._challenged) > _REMEMBERED:
             self._challenged.popitem(last=False)
 
-    def carried_form(self, arrival: Arrival) -> int:
-        """The form time that a new ticket for this arrival has to carry; UNKNOWN_BIN if it is a first ticket."""
+    def signals_of(self, arrival: Arrival) -> Signals:
+        """What is known of an arrival that wants a ticket: all that its last attempt showed, if it shows that ticket.
+
+        A cohort may be named by how long the form took, which an arrival without a form cannot show. Without this the
+        new ticket would be too cheap for the same cohort, again and again.
+        """
+        seen = sense(arrival)
         if not arrival.ticket or (ticket := self._desk.read(arrival.ticket)) is None:
-            return UNKNOWN_BIN
-        if ticket.carried_form != UNKNOWN_BIN:
-            return ticket.carried_form
-        return self._challenged.pop(ticket.nonce, UNKNOWN_BIN)
+            return seen
+        challenged = self._challenged.pop(ticket.nonce, None)
+        if challenged is not None:
+            return replace(challenged, at=arrival.at, network=seen.network)
+        return replace(seen, form=ticket.carried_form)

@@ -96,6 +96,18 @@ async def test_the_form_time_is_carried_over_to_the_dearer_ticket(door):
     assert observed[0] > 12
 
 
+@pytest.mark.parametrize("attempt", list(Attempt))
+async def test_one_more_payment_is_enough_for_a_cohort_named_by_its_form_time(door, attempt):
+    await door.gate.pull(Lever(Level.CAREFUL, "mail=example.org&form=0..39", "test", 600, "acc_1"))
+    arrival = door.paid(replace(door.arrival(), attempt=attempt), seconds=30)
+    verdict = await door.gate.consider(arrival)
+    assert (verdict.action, verdict.reasons[0].code) == (Action.CHALLENGE, "price.higher")
+    offer = door.gate.offer(replace(arrival, proof="", at=door.clock.now()))
+    door.clock.step(1)
+    dearer = replace(arrival, ticket=offer.ticket, proof=pay(offer.challenge), at=door.clock.now())
+    assert (await door.gate.consider(dearer)).action is Action.ADMIT
+
+
 async def test_whoever_confirms_after_the_conviction_is_on_probation(door):
     first = await door.come()
     other = await door.come("joe@elsewhere.example")
