@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,16 +57,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(pid: int, port: int) -> bool:
+    """Whether this very process listens on the port: another may have taken it since it was found free."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].partition(":")[2], 16) == port}
+    return any(str(each.readlink()) in sockets for each in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def wait_for(port: int, process: subprocess.Popen) -> None:
-    """Return when somebody listens on the port.
+    """Return when the process listens on the port.
 
     Raises:
         RuntimeError: the process ended, or did not listen within ten seconds.
     """
     until = time.monotonic() + 10
     while time.monotonic() < until and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+        with suppress(FileNotFoundError):  # a descriptor that was closed while we looked
+            if listens(process.pid, port):
                 return
         time.sleep(0.05)
     raise RuntimeError(f"{process.args} does not listen")

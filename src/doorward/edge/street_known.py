@@ -21,25 +21,16 @@ from doorward.edge.street_answers import Answer
 from doorward.edge.street_authorize import Judge
 from doorward.edge.street_calls import KnownCalls
 from doorward.edge.street_gate import FirstLook
-from doorward.edge.street_line import IDLE, Line
+from doorward.edge.street_line import IDLE, KnownForm, Line
 from doorward.edge.street_parts import StreetParts
 from doorward.edge.street_watch import Watch
 from doorward.edge.wire import NO_BODY, Head
 
 LONGEST: Final = 2_048
 _POST: Final = ord("P")
+_KEPT_OUT: Final = (b"\r\ndoorward-ticket:", b"\r\ncookie:", b"\r\nauthorization:")
 _MOST_CALLERS: Final = 32_768
 _MOST_FORMS: Final = 1_024
-
-
-@dataclass(frozen=True, slots=True)
-class KnownForm:
-    """A head before a form: how long its body is, and what to answer when the ticket in it is none."""
-
-    size: int  # of head and body together
-    head_size: int
-    missing: Answer
-    forged: Answer
 
 
 class KnownHeads:
@@ -64,15 +55,15 @@ class KnownHeads:
         self.callers[hash(raw)] = (len(raw), start, start + len(credential))
 
     def add_form(self, head: Head, missing: Answer, forged: Answer) -> None:
-        """Remember the head of a form whose ticket stands in its body."""
+        """Remember the head of a form whose ticket stands in its body, if it shows no credential."""
         raw = head.raw
         if head.length <= NO_BODY or not head.keep_alive or len(raw) > LONGEST:
             return
-        if head.lower.find(b"\r\ndoorward-ticket:") >= 0:
+        if any(head.lower.find(name) >= 0 for name in _KEPT_OUT):
             return
         if len(self.forms) >= _MOST_FORMS:
             self.forms.clear()
-        self.forms[hash(raw)] = KnownForm(len(raw) + head.length, len(raw), missing, forged)
+        self.forms[hash(raw)] = KnownForm(raw, len(raw) + head.length, missing, forged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +99,7 @@ def short_way(known: Known, whole_way: Callable[[Line, bytes], None]) -> Callabl
         answer = None
         if data[0] == _POST:
             if forms and len(data) <= LONGEST:
-                answer = refusal_of(data)
+                answer = refusal_of(line, data)
             if answer is None and calls and (call := call_in(data)) is not None and line.relay_known(call, data):
                 return
         elif len(data) <= LONGEST and (caller := caller_of(hash(data))) is not None and caller[0] == len(data):
@@ -125,16 +116,18 @@ def short_way(known: Known, whole_way: Callable[[Line, bytes], None]) -> Callabl
     return data_received
 
 
-def refusing(known: Known) -> Callable[[bytes], Answer | None]:
+def refusing(known: Known) -> Callable[[Line, bytes], Answer | None]:
     """Judges the ticket of a form whose head is known and whose body is here; None: go the whole way."""
     watch, shed = known.watch, known.parts.shed
     form_of, ticket_in, is_genuine = known.heads.forms.get, known.first_look.ticket_in, known.first_look.is_genuine
 
-    def refusal(data: bytes) -> Answer | None:
-        form = form_of(hash(data[: data.find(b"\r\n\r\n") + 4]))
+    def refusal(line: Line, data: bytes) -> Answer | None:
+        form = line.form
+        if form is None or not data.startswith(form.head):  # not the one that came last on this connection
+            form = line.form = form_of(hash(data[: data.find(b"\r\n\r\n") + 4]))
         if form is None or form.size != len(data) or watch.is_overloaded or shed():
             return None
-        ticket = ticket_in(data, form.head_size - 1)
+        ticket = ticket_in(data, len(form.head) - 1)
         if not ticket:
             return form.missing
         return None if is_genuine(ticket) else form.forged

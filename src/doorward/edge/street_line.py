@@ -7,6 +7,7 @@ import asyncio
 import math
 from abc import abstractmethod
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
 from uvicorn.config import Config
@@ -33,6 +34,16 @@ _HELD_BYTES: Final = 65_536  # of pipelined requests, before reading stops
 _MOST_HELD_BYTES: Final = 1_048_576  # more than reading in one go can bring after it was stopped
 _TURNS: Final = 32  # requests answered in one go, before other connections get their turn
 _WAITING_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownForm:
+    """A head before a form that was taken before: what to answer when the ticket in the body is none."""
+
+    head: bytes
+    size: int  # of head and body together
+    missing: Answer
+    forged: Answer
 
 
 class Taker(Protocol):
@@ -94,6 +105,7 @@ class Line(HttpToolsProtocol):
         self.is_whole = True  # the current request's body
         self.head: Head | None = None  # of the current request
         self.taker: Taker | None = None
+        self.form: KnownForm | None = None  # the last on this connection
         self.held = b""
         self._scanned = 0
         self._reader: BodyReader | None = None
