@@ -14,9 +14,12 @@
    alike; the lesser counts. Over the limit it becomes dearer at most, and over ten times the limit nothing happens.
    One kind that has an innocent story changes nothing; two such kinds, or one that has none, make a cohort dearer.
    What has stopped coming is not proposed, however much evidence the window still holds.
-6. Cohorts in force are weighed again on what still comes in, at the lower threshold: that renews them.
+6. What one guilty cohort shows of a program's form times, others may be held against: a cohort in excess that lies
+   in that range is weighed there without the price of having searched for it. One program has many names.
+7. Cohorts in force are weighed again on what still comes in, at the lower threshold: that renews them.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +74,7 @@ class Finding:
     people_hit: float  # expected share of all people
     seen_at: float
     shown: tuple[tuple[str, str], ...]
+    forms: tuple[int, int] | None = None  # where the form times cluster most, in bins
 
     @property
     def score(self) -> float:
@@ -90,7 +94,7 @@ def detect(window: Window) -> list[Proposal]:
 
 
 def _renewals(window: Window) -> tuple[list[Proposal], list[Signals]]:
-    """Weigh the cohorts in force (6); returns also the attempts that no convicted one holds."""
+    """Weigh the cohorts in force (7); returns also the attempts that no convicted one holds."""
     proposals = []
     rest = list(window.attempts)
     for cohort, level in window.in_force.values():
@@ -114,16 +118,51 @@ def _fresh(window: Window, attempts: Sequence[Signals]) -> list[Proposal]:
     if not attempts:
         return []
     people = growth(attempts, window.baseline) * len(attempts)
+    weighed = [
+        (finding, combination, places)
+        for combination, cohort, places in _candidates(window, attempts, people)
+        for finding in _weighed(cohort, [attempts[place] for place in places], window.baseline, people)
+        if finding.seen_at > window.fresh_after
+    ]
+    programs = _programs([(finding, combination) for finding, combination, _ in weighed], window)
     found: list[tuple[Proposal, frozenset[int]]] = []
-    for combination, cohort, places in _candidates(window, attempts, people):
+    for finding, combination, places in weighed:
         members = [attempts[place] for place in places]
-        for finding in _weighed(cohort, members, window.baseline, people):
-            if finding.seen_at <= window.fresh_after:
-                continue
-            if proposal := _judged(finding, combination, window.thresholds):
-                inside = frozenset(_inside(finding.cohort, attempts, places))
-                found.append((proposal, inside))
+        judged = _judged(_held_against(finding, members, programs, window.baseline), combination, window.thresholds)
+        if judged is not None:
+            found.append((judged, frozenset(_inside(finding.cohort, attempts, places))))
     return _disjoint(found)
+
+
+def _programs(findings: Sequence[tuple[Finding, Combination]], window: Window) -> set[tuple[int, int]]:
+    """The ranges of form times of those who are guilty by themselves."""
+    guilty = set()
+    for finding, combination in findings:
+        proposal = _judged(finding, combination, window.thresholds)
+        if proposal is not None and proposal.level.rank >= Level.PROBATION.rank and finding.forms is not None:
+            guilty.add(finding.forms)
+    return guilty
+
+
+def _held_against(
+    finding: Finding, members: Sequence[Signals], programs: set[tuple[int, int]], baseline: Baseline
+) -> Finding:
+    """A finding with its form times weighed in the ranges of known programs too (6)."""
+    forms = evidence.tally([signals.form for signals in members])
+    is_narrowed = any(term[0] is Feature.FORM for term in finding.cohort.terms)
+    if is_narrowed or not programs or sum(forms.values()) < _RENEWAL_MEMBERS:
+        return finding
+    people = baseline.times("form")
+    nats = max(evidence.surplus_in(forms, people, within, baseline.doubt) for within in programs)
+    nats -= math.log(len(programs))
+    if nats <= max(_EACH_KIND, finding.kinds.get("form time", 0.0)):
+        return finding
+    shown = tuple(entry for entry in finding.shown if entry[0] != "form time")
+    return replace(
+        finding,
+        kinds={**finding.kinds, "form time": nats},
+        shown=(*shown, ("form time", f"{nats:.1f} nats, where another cohort's are")),
+    )
 
 
 def _inside(cohort: Cohort, attempts: Sequence[Signals], places: Sequence[int]) -> Sequence[int]:
@@ -242,9 +281,11 @@ def weigh(
     kinds: dict[str, float] = {}
     shown: list[tuple[str, str]] = [("members", str(len(members)))]
     forms = evidence.tally([signals.form for signals in around])
+    form_range = None
     is_narrowed = any(term[0] is Feature.FORM for term in cohort.terms)
     if len(forms) and sum(forms.values()) >= _RENEWAL_MEMBERS:
         cluster = evidence.spike(forms, baseline.times("form"), baseline.doubt)
+        form_range = (cluster.lowest, cluster.highest) if cluster.nats > 0 else None
         narrow = evidence.narrowness(forms, baseline.times("form"))
         if not is_narrowed and (cluster.share < _ALIKE or narrow.nats > cluster.nats):
             cluster = narrow
@@ -261,7 +302,7 @@ def weigh(
         shown.append(("shape", shape))
     if "rhythm" in counting:
         shown.append(("regularity", f"{regularity:.1f}"))
-    return Finding(cohort, len(members), counting, 0.0, _seen_at(members), tuple(shown))
+    return Finding(cohort, len(members), counting, 0.0, _seen_at(members), tuple(shown), form_range)
 
 
 def _seen_at(members: Sequence[Signals]) -> float:

@@ -24,7 +24,7 @@ from doorward.gate.sense import sense
 from doorward.gate.settings import GateSettings
 from doorward.gate.till import Till
 from doorward.gate.waitlist import INVITE_EVERY_SECONDS, WaitingLine
-from doorward.gate.watch import Watch
+from doorward.gate.watch import LOOK_EVERY_SECONDS, Watch
 from doorward.hall.errors import UnavailableError
 from doorward.hall.jobs import Job
 from doorward.hall.model import Action, Arrival, Attempt, Offer, Place, Reason, Verdict
@@ -172,7 +172,7 @@ class Gate:
     def jobs(self) -> list[Job]:
         """The gate's own work."""
         return [
-            Job("gate.detect", 1.0, self.watch.tick, on_each_node=True),
+            Job("gate.detect", LOOK_EVERY_SECONDS, self.watch.tick, on_each_node=True),
             Job("gate.posture.follow", 1.0, self.book.follow, on_each_node=True),
             Job("gate.observed.follow", 1.0, self.watch.follow, on_each_node=True),
             Job("gate.summarise", 1.0, self._summarise, on_each_node=True),

@@ -1,7 +1,7 @@
 """The watch: keeps the window of attempts, has `detect` look at it every second, and feeds the baseline.
 
 1. Paid sign-up attempts of this node and, by messages of the counters, of all others stand in one window.
-2. Every second the fast window is looked at, every fifth second the slow one, in a thread, so that nobody who is
+2. Twice a second the fast window is looked at, every fifth second the slow one, in a thread, so that nobody who is
    served waits for it; proposals go to the posture's book.
 3. An account that came to be outside of probation teaches the baseline after its quarantine, unless it was put on
    probation meanwhile or its cohort is tightened by then. One that is promoted from probation teaches at once.
@@ -32,7 +32,8 @@ from doorward.hall.model import Lane
 
 CHANNEL: Final = "gate.observed"
 _BASELINE: Final = "people"
-_SLOW_EVERY: Final = 5
+LOOK_EVERY_SECONDS: Final = 0.5
+_SLOW_EVERY: Final = 10  # looks
 _MOST_PUPILS: Final = 5_000
 _FIRST_LESSONS: Final = 500.0
 _DAY_SECONDS: Final = 86_400

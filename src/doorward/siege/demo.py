@@ -38,7 +38,7 @@ data_directory = "{directory}"
 
 # A minute stands for a day: what is learned and what is held moves accordingly faster.
 [gate]
-baseline_quarantine_seconds = 1
+baseline_quarantine_seconds = 6
 baseline_learned_per_hour = 100000
 hold_seconds = 8
 dwell_seconds = 2
