@@ -37,7 +37,6 @@ demo: $(RUNTIME)
 	@$(BIN)/doorward demo $(ARGS)
 
 serve: $(RUNTIME)
-	@echo 'To become the admin, open this once the door is up:' && $(BIN)/doorward admin link
 	@exec $(BIN)/doorward serve --admin-link $(ARGS)
 
 test: $(TESTING) lint

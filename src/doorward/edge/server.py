@@ -31,6 +31,8 @@ from doorward.gate.web import routes as gate_routes
 from doorward.hall.errors import DoorwardError
 from doorward.house import House
 
+_DRAIN_MARGIN_SECONDS = 5  # the street ends streams by itself, with an error frame, up to two seconds late
+
 _log = structlog.get_logger("doorward.edge")
 
 
@@ -102,7 +104,7 @@ class _Server(uvicorn.Server):
             uvicorn.Config(
                 app, http=street, loop="none", ws="none", lifespan="off", log_config=None, access_log=False,
                 server_header=False, date_header=False, proxy_headers=False, backlog=4_096,
-                timeout_graceful_shutdown=int(house.config.server.drain_seconds) + 1,
+                timeout_graceful_shutdown=int(house.config.server.drain_seconds) + _DRAIN_MARGIN_SECONDS,
             )
         )  # fmt: skip
 

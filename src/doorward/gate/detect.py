@@ -14,8 +14,9 @@
    alike; the lesser counts. Over the limit it becomes dearer at most, and over ten times the limit nothing happens.
    One kind that has an innocent story changes nothing; two such kinds, or one that has none, make a cohort dearer.
    What has stopped coming is not proposed, however much evidence the window still holds.
-6. What one guilty cohort shows of a program's form times, others may be held against: a cohort in excess that lies
-   in that range is weighed there without the price of having searched for it. One program has many names.
+6. One program has many names. What a guilty cohort shows of a program's form times, or what all the rare names in
+   excess show together, others may be held against: a cohort in excess that lies in that range is weighed there
+   without the price of having searched for it.
 7. Cohorts in force are weighed again on what still comes in, at the lower threshold: that renews them.
 """
 
@@ -125,6 +126,7 @@ def _fresh(window: Window, attempts: Sequence[Signals]) -> list[Proposal]:
         if finding.seen_at > window.fresh_after
     ]
     programs = _programs([(finding, combination) for finding, combination, _ in weighed], window)
+    programs |= _pooled(weighed, attempts, window)
     found: list[tuple[Proposal, frozenset[int]]] = []
     for finding, combination, places in weighed:
         members = [attempts[place] for place in places]
@@ -142,6 +144,29 @@ def _programs(findings: Sequence[tuple[Finding, Combination]], window: Window) -
         if proposal is not None and proposal.level.rank >= Level.PROBATION.rank and finding.forms is not None:
             guilty.add(finding.forms)
     return guilty
+
+
+def _pooled(
+    weighed: Sequence[tuple[Finding, Combination, list[int]]], attempts: Sequence[Signals], window: Window
+) -> set[tuple[int, int]]:
+    """The range of form times of all rare names in excess together, if together they are guilty.
+
+    They were chosen for being rare and many, not for how they behave, so nothing that chose them judges them.
+    """
+    rare = {
+        place
+        for finding, combination, places in weighed
+        if len(combination.features) == 1
+        and len(finding.cohort.terms) == 1
+        and finding.people_hit <= window.thresholds.people
+        for place in places
+    }
+    members = [attempts[place] for place in sorted(rare)]
+    if len(members) < _RENEWAL_MEMBERS:
+        return set()
+    pool = weigh(Cohort(), members, members, window.baseline)
+    is_program = pool.is_guilty and pool.score >= window.thresholds.conviction and pool.forms is not None
+    return {pool.forms} if is_program and pool.forms is not None else set()
 
 
 def _held_against(

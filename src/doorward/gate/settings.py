@@ -30,7 +30,7 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         float, Meta(gt=0, le=3_600, description="Sign-ups without a proof per hour from one /24 or /48.")
     ] = 6.0
     fast_window_seconds: Annotated[
-        int, Meta(ge=5, le=120, description="The short window of attempts that the detector looks at twice a second.")
+        int, Meta(ge=5, le=120, description="The short window of attempts that the detector looks at all the time.")
     ] = 20
     slow_window_seconds: Annotated[
         int, Meta(ge=60, le=3_600, description="The long window, for attacks that come slowly.")

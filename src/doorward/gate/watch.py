@@ -1,8 +1,8 @@
 """The watch: keeps the window of attempts, has `detect` look at it every second, and feeds the baseline.
 
 1. Paid sign-up attempts of this node and, by messages of the counters, of all others stand in one window.
-2. Twice a second the fast window is looked at, every fifth second the slow one, in a thread, so that nobody who is
-   served waits for it; proposals go to the posture's book.
+2. Four times a second the fast window is looked at, every fifth second the slow one, in a thread, so that nobody who
+   is served waits for it, and never for more than a tenth of one processor's time; proposals go to the posture's book.
 3. An account that came to be outside of probation teaches the baseline after its quarantine, unless it was put on
    probation meanwhile or its cohort is tightened by then. One that is promoted from probation teaches at once.
 """
@@ -10,6 +10,7 @@
 import asyncio
 from collections import OrderedDict, deque
 from dataclasses import replace
+from time import perf_counter
 from typing import Final
 
 import msgspec
@@ -32,8 +33,9 @@ from doorward.hall.model import Lane
 
 CHANNEL: Final = "gate.observed"
 _BASELINE: Final = "people"
-LOOK_EVERY_SECONDS: Final = 0.5
-_SLOW_EVERY: Final = 10  # looks
+LOOK_EVERY_SECONDS: Final = 0.25
+_SLOW_EVERY_SECONDS: Final = 5.0
+_SHARE_OF_PROCESSOR: Final = 0.1
 _MOST_PUPILS: Final = 5_000
 _FIRST_LESSONS: Final = 500.0
 _DAY_SECONDS: Final = 86_400
@@ -61,7 +63,7 @@ class Watch:
         self._pupils: OrderedDict[str, tuple[float, str]] = OrderedDict()  # account -> when due (0: never), attempt
         self._lessons = _FIRST_LESSONS
         self._taught_at = self._faded_at = parts.clock.now()
-        self._ticks = 0
+        self._next_look_at = self._slow_look_at = 0.0
         self._convicted: dict[str, Cohort] = {}
         self._learning = asyncio.Lock()  # a look runs in a thread: nobody teaches meanwhile
 
@@ -90,13 +92,20 @@ class Watch:
         self._unsent.append(signals)
 
     async def tick(self) -> None:
-        """Look once."""
+        """Look once, unless the last look took so long that it is too early."""
         await self._tell()
         at = self._parts.clock.now()
-        self._ticks += 1
+        if at < self._next_look_at:
+            return
+        began = perf_counter()
+        await self._look_and_wish(at)
+        self._next_look_at = at + (perf_counter() - began) / _SHARE_OF_PROCESSOR
+
+    async def _look_and_wish(self, at: float) -> None:
         self._forget_lapsed(at)
         proposals = await self._look(at, self._settings.fast_window_seconds)
-        if self._ticks % _SLOW_EVERY == 0:
+        if at - self._slow_look_at >= _SLOW_EVERY_SECONDS:
+            self._slow_look_at = at
             named = {key_of(proposal.cohort) for proposal in proposals}
             slow = await self._look(at, self._settings.slow_window_seconds)
             proposals += [proposal for proposal in slow if self._is_news(proposal, named)]
