@@ -43,7 +43,7 @@ def postgresql_server() -> Iterator[str]:
         context = servers.postgresql()
         url = context.__enter__()
     except servers.AbsentError as error:
-        pytest.skip(f"PostgreSQL: {error}")
+        servers.absent(f"PostgreSQL: {error}")
     yield url
     context.__exit__(None, None, None)
 
@@ -55,7 +55,7 @@ def redis_server() -> Iterator[str]:
         context = servers.redis_server()
         url = context.__enter__()
     except servers.AbsentError as error:
-        pytest.skip(f"Redis: {error}")
+        servers.absent(f"Redis: {error}")
     yield url
     context.__exit__(None, None, None)
 

@@ -27,7 +27,7 @@ def test_a_lost_database_is_nothing_to_those_who_belong(open_door):
         context = servers.postgresql()
         server_url = context.__enter__()
     except servers.AbsentError as error:
-        pytest.skip(f"PostgreSQL: {error}")
+        servers.absent(f"PostgreSQL: {error}")
     stopped = False
     try:
         door = open_door(DOORWARD_STORES_DATABASE=server_url, DOORWARD_STORES_UPGRADES_AT_START="true")

@@ -21,7 +21,7 @@ from doorward.edge.view import Front, HouseView
 from doorward.hall.bus import Bus
 from doorward.hall.clock import SteppedClock
 from doorward.hall.errors import NotFoundError
-from doorward.hall.model import Action, Arrival, Attempt, Offer, Place, Reason, Usage, Verdict
+from doorward.hall.model import Action, Arrival, Attempt, Lane, Offer, Place, Reason, Usage, Verdict
 from doorward.hall.secrets import Secrets
 from doorward.stores.counters import open_counters
 from doorward.stores.outbox import Outbox
@@ -81,7 +81,7 @@ class StillMeter:
     def __init__(self) -> None:
         self.usage = Usage(0, None, 7, 1, 2)
 
-    async def usage_of(self, account_id: str) -> Usage:
+    async def usage_of(self, account_id: str, lane: Lane) -> Usage:
         return self.usage
 
 
