@@ -1,7 +1,6 @@
 """Fixtures for all tests: databases and counters of every kind, and a clock that moves when told to."""
 
 import sys
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,10 +14,6 @@ import servers
 from doorward.hall.clock import SteppedClock
 from doorward.stores.schema import METADATA
 from doorward.stores.sql import Database
-
-with warnings.catch_warnings():  # typer takes a name from click that click has deprecated
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import typer.testing  # noqa: F401
 
 # Deadlines measure the machine, not the code: two cores may be shared by many.
 hypothesis.settings.register_profile("doorward", deadline=None, print_blob=True)

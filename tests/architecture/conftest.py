@@ -1,17 +1,12 @@
 """The source as the rules see it: every file parsed once."""
 
 import ast
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pytest
-
-with warnings.catch_warnings():  # typer takes names from click that click has deprecated
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import typer.testing  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "doorward"

@@ -2,7 +2,6 @@
 
 import json
 import re
-import warnings
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,10 +28,6 @@ from doorward.stores.postbox import Postbox
 from doorward.stores.schema import METADATA
 from doorward.stores.settings import MailSettings
 from doorward.stores.sql import Database
-
-with warnings.catch_warnings():  # typer takes a name from click that click has deprecated
-    warnings.filterwarnings("ignore", category=DeprecationWarning, message="'click.utils")
-    import typer.testing  # noqa: F401
 
 PASSWORD = "violet anchor tuesday marmalade"
 

@@ -1,15 +1,11 @@
 """`doorward posture …`."""
 
 import json
-import warnings
 from contextlib import asynccontextmanager
 
 import pytest
-
-with warnings.catch_warnings():  # typer takes a name from click that click has deprecated
-    warnings.filterwarnings("ignore", category=DeprecationWarning, message="'click.utils")
-    import typer
-    from typer.testing import CliRunner
+import typer
+from typer.testing import CliRunner
 
 from doorward.gate import GateSettings
 from doorward.gate.commands import posture_app

@@ -7,17 +7,12 @@ import itertools
 import json
 import socket
 import time
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html import escape
 from random import Random
 from urllib.parse import parse_qsl
-
-with warnings.catch_warnings():  # typer takes a name from click that click has deprecated
-    warnings.simplefilter("ignore", DeprecationWarning)
-    import typer.testing  # noqa: F401
 
 import altcha
 import pytest

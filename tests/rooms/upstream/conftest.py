@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,10 +12,6 @@ import pytest
 from doorward.upstream.simulator import Knobs, Simulator
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `wire`
-
-with warnings.catch_warnings():  # typer takes a name from click that click has deprecated
-    warnings.filterwarnings("ignore", category=DeprecationWarning, message="'click.utils")
-    import typer.testing  # noqa: F401
 
 Start = Callable[..., Awaitable[Simulator]]
 
