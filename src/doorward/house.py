@@ -155,6 +155,7 @@ class House:
                 public_url=config.public_url,
             )
         )  # fmt: skip
+        gate.vitals = upstream.vitals
         caretaker = Caretaker(config.gate, clock, accounts)
         return cls(config, clock, keys, stores, upstream, gate, accounts, caretaker, simulator)
 

@@ -97,12 +97,14 @@ class Relay:
         """Counts since the start, and the existing lane's time to first byte in the last exchanges, in seconds."""
         figures = {f'relay_exchanges_total{{outcome="{name}"}}': float(count) for name, count in self._ended.items()}
         figures["relay_exchanges_running"] = float(len(self.running))
-        if self._latencies:
-            ordered = sorted(self._latencies)
-            for quantile in (0.5, 0.99):
-                at = math.ceil(quantile * len(ordered)) - 1
-                figures[f'relay_first_byte_seconds{{lane="existing",quantile="{quantile}"}}'] = ordered[at]
+        for quantile, seconds in self.first_byte().items():
+            figures[f'relay_first_byte_seconds{{lane="existing",quantile="{quantile}"}}'] = seconds
         return figures | self.pool.figures()
+
+    def first_byte(self) -> dict[float, float]:
+        """The existing lane's time to first byte in the last exchanges: seconds by quantile; empty before the first."""
+        ordered = sorted(self._latencies)
+        return {q: ordered[math.ceil(q * len(ordered)) - 1] for q in (0.5, 0.99)} if ordered else {}
 
     async def close(self) -> None:
         """End what runs and close every connection to the AI service."""

@@ -214,6 +214,13 @@ class Upstream:
             )
         )
 
+    def vitals(self) -> dict[str, float]:
+        """How those who belong are served, for the live door: milliseconds to the first byte."""
+        return {
+            f"existing_p{quantile * 100:.0f}_ms": seconds * 1000
+            for quantile, seconds in self.relay.first_byte().items()
+        }
+
     def figures(self) -> dict[str, float]:
         """Counts since the start and states of now, for metrics and the console."""
         counted = ("ok", "failed", "tokens", "denied_allowance", "denied_rate", "denied_concurrency", "denied_away")
