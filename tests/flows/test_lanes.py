@@ -17,6 +17,10 @@ def test_the_posture_is_nothing_to_those_who_belong(open_door):
     assert [row["to"] for row in set_row["posture"]] == ["waitlist"]
     newcomer = door.visitor()
     wait_until(lambda: newcomer.begin().json().get("waitlisted") is True)
+    name, _, domain = newcomer.email.partition("@")
+    first = newcomer.begin().json()
+    again = door.visitor(f"{name}+again@{domain}").begin().json()
+    assert (again["place"], again["position"]) == (first["place"], first["position"])
     assert person.chat(person.session).status_code == 200
     assert person.call("GET", "/authorize", credential=person.session).status_code in {200, 204}
 

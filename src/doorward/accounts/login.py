@@ -76,7 +76,7 @@ class Login:
         """
         address = addresses.parse(email, local=True)
         mailbox = mailbox_digest(self._parts, address)
-        arrival = replace(arrival, email=address.text, has_password=bool(password))
+        arrival = replace(arrival, email=address.text, mailbox=address.mailbox, has_password=bool(password))
         attempt = _Attempt(arrival, address, mailbox, passwords.normalise(password), visitor)
         made_after = self._parts.clock.now() - self._parts.settings.device_lifetime_days * _DAY
         device_id = known_device(self._parts.secrets, visitor.device, mailbox, made_after)

@@ -63,7 +63,7 @@ class Signup:
             settings = self._parts.settings
             context = (address.text, address.mailbox, settings.service_name)
             password = passwords.check(password, minimum=settings.password_minimum_characters, context=context)
-        arrival = replace(arrival, email=address.text, has_password=bool(password))
+        arrival = replace(arrival, email=address.text, mailbox=address.mailbox, has_password=bool(password))
         verdict = await self._parts.doorkeeper.consider(arrival)  # 2
         away = await turned_away(self._parts, arrival, verdict)
         if away is not None:

@@ -52,7 +52,7 @@ class WaitingLine:
             "place_id": new_id("plc", arrival.at),
             "email": arrival.email,
             "language": arrival.language,
-            "email_digest": self._parts.keys.digest("gate.place.email", arrival.email),
+            "email_digest": self._parts.keys.digest("gate.place.email", arrival.mailbox or arrival.email),
             "signals": msgspec.json.encode(signals).decode(),
             "state": "waiting",
             "created_at": arrival.at,

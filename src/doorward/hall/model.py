@@ -61,6 +61,7 @@ class Arrival:
     client_hints: str = ""  # Sec-CH-UA
     referrer: str = ""
     email: str = ""  # normalised (accounts.addresses); empty until the form is in
+    mailbox: str = ""  # whose address it is, tags and dots taken away: to compare by, never to mail to
     has_password: bool = False
     ticket: str = ""  # the stateless ticket that `offer` minted
     proof: str = ""  # ALTCHA payload, base 64; empty when the visitor could not run the solver

@@ -25,6 +25,12 @@ async def test_places_are_in_order_and_kept(door):
     assert await door.gate.line.waiting() == 2
 
 
+async def test_one_mailbox_has_one_place(door):
+    plain = await door.gate.take_place(door.arrival("ada@example.org", mailbox="ada@example.org"))
+    tagged = await door.gate.take_place(door.arrival("ada+again@example.org", mailbox="ada@example.org"))
+    assert tagged == plain
+
+
 @pytest.mark.parametrize("token", ["", "plc_", "plc_00000000000000000000000000.00", "x" * 500, "💥"])
 async def test_no_place_by_that_name(door, token):
     with pytest.raises(PlaceNotFoundError):
