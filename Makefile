@@ -7,7 +7,7 @@
 VENV    = .venv
 BIN     = $(VENV)/bin
 TESTS   = tests
-WORKERS = 2
+WORKERS ?= 3
 ONLY    =
 ARGS    =
 
