@@ -12,17 +12,22 @@
 """
 
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from doorward.accounts import tables
+from doorward.accounts.errors import LinkUsedError, WrongCodeError
 from doorward.accounts.mailing import Mailing
-from doorward.accounts.model import Asker, Mailed, Pending, Purpose
+from doorward.accounts.model import Asker, Entered, Mailed, Pending, Purpose
 from doorward.accounts.parts import AccountsParts
 from doorward.accounts.tokens import LINK_PREFIX, bytes_of, code_from, is_link_token, new_code, text_of
 from doorward.hall.ids import is_id
 from doorward.hall.secrets import same
+
+Finish = Callable[[Pending], Awaitable[Entered | None]]
+"""What a confirmed sign-up or log-in leads to; None if somebody else was first."""
 
 PREFIX = "pen"
 _MARK_BYTES = 8
@@ -114,6 +119,30 @@ class Confirmations:
             return None
         now, secret = self._parts.clock.now(), self._link_digest(token)
         return await self._parts.database.read(lambda c: tables.pending_of_secret(c, purpose, secret, now))
+
+    async def by_code(self, name: str, purpose: Purpose, code: str, finish: Finish) -> Entered:
+        """Check a code and finish what waits for it.
+
+        Raises:
+            WrongCodeError: wrong, used up, too old, or already used.
+        """
+        pending = await self.check_code(name, purpose, code)
+        entered = None if pending is None else await finish(pending)
+        if entered is None:
+            raise WrongCodeError(field="code")
+        return entered
+
+    async def by_link(self, token: str, purpose: Purpose, finish: Finish) -> Entered:
+        """Check a link and finish what waits for it.
+
+        Raises:
+            LinkUsedError: not a link of ours, too old, or already used.
+        """
+        pending = await self.check_link(token, purpose)
+        entered = None if pending is None else await finish(pending)
+        if entered is None:
+            raise LinkUsedError
+        return entered
 
     def use(self, connection: Connection, pending: Pending) -> bool:
         """Mark it as used inside the transaction that makes it count; only one caller ever gets True."""

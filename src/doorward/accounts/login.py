@@ -12,6 +12,7 @@
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
@@ -20,7 +21,7 @@ from doorward.accounts import addresses, credential_tables, passwords, tables
 from doorward.accounts.confirmations import PREFIX, Confirmations, Permission
 from doorward.accounts.devices import known_device
 from doorward.accounts.entrance import mailbox_digest, turned_away
-from doorward.accounts.errors import LinkUsedError, TooManyTriesError, WrongCodeError, WrongLoginError
+from doorward.accounts.errors import TooManyTriesError, WrongLoginError
 from doorward.accounts.hashing import Hasher
 from doorward.accounts.mailing import Mailing
 from doorward.accounts.model import Asker, Entered, Outcome, Pending, Purpose, Visitor
@@ -96,11 +97,9 @@ class Login:
         Raises:
             WrongCodeError: wrong, used up, too old, or already used.
         """
-        pending = await self._confirmations.check_code(pending_id, Purpose.LOGIN, code)
-        entered = None if pending is None else await self._finish(pending, visitor)
-        if entered is None:
-            raise WrongCodeError(field="code")
-        return entered
+        return await self._confirmations.by_code(
+            pending_id, Purpose.LOGIN, code, partial(self._finish, visitor=visitor)
+        )
 
     async def confirm_link(self, token: str, visitor: Visitor) -> Entered:
         """Finish a log-in with the link from the letter.
@@ -108,11 +107,7 @@ class Login:
         Raises:
             LinkUsedError: not a link of ours, too old, or already used.
         """
-        pending = await self._confirmations.check_link(token, Purpose.LOGIN)
-        entered = None if pending is None else await self._finish(pending, visitor)
-        if entered is None:
-            raise LinkUsedError
-        return entered
+        return await self._confirmations.by_link(token, Purpose.LOGIN, partial(self._finish, visitor=visitor))
 
     async def _from_known_device(self, attempt: _Attempt, known: Known, device_id: str) -> Outcome:
         tries = self._parts.settings.device_tries_per_hour

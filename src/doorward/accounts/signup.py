@@ -11,6 +11,7 @@
 """
 
 from dataclasses import replace
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection
@@ -18,7 +19,6 @@ from sqlalchemy import Connection
 from doorward.accounts import addresses, passwords, tables
 from doorward.accounts.confirmations import PREFIX, Confirmations, Permission
 from doorward.accounts.entrance import mailbox_digest, turned_away
-from doorward.accounts.errors import LinkUsedError, WrongCodeError
 from doorward.accounts.hashing import Hasher
 from doorward.accounts.mailing import Mailing
 from doorward.accounts.model import Account, Asker, Entered, Outcome, Pending, Purpose, Visitor, Waitlisted
@@ -98,11 +98,9 @@ class Signup:
         Raises:
             WrongCodeError: wrong, used up, too old, or already used.
         """
-        pending = await self._confirmations.check_code(pending_id, Purpose.SIGNUP, code)
-        entered = None if pending is None else await self._finish(pending, visitor)
-        if entered is None:
-            raise WrongCodeError(field="code")
-        return entered
+        return await self._confirmations.by_code(
+            pending_id, Purpose.SIGNUP, code, partial(self._finish, visitor=visitor)
+        )
 
     async def confirm_link(self, token: str, visitor: Visitor) -> Entered:
         """Finish a sign-up with the link from the letter.
@@ -110,11 +108,7 @@ class Signup:
         Raises:
             LinkUsedError: not a link of ours, too old, or already used.
         """
-        pending = await self._confirmations.check_link(token, Purpose.SIGNUP)
-        entered = None if pending is None else await self._finish(pending, visitor)
-        if entered is None:
-            raise LinkUsedError
-        return entered
+        return await self._confirmations.by_link(token, Purpose.SIGNUP, partial(self._finish, visitor=visitor))
 
     async def _finish(self, pending: Pending, visitor: Visitor) -> Entered | None:
         lane = await self._lane(pending)  # 6
