@@ -74,7 +74,7 @@ lock: $(LOCKING)
 	@$(BIN)/python -c '$(TEST_GROUP)' > build/test.in
 	$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --output-file requirements/build.txt requirements/build.in
-	$(COMPILE) --output-file requirements/test.txt --extra cluster --constraint requirements/runtime.txt \
+	$(COMPILE) --output-file requirements/test.txt --all-extras --constraint requirements/runtime.txt \
 		--constraint requirements/build.txt pyproject.toml requirements/build.in requirements/test.in build/test.in
 	@git --no-pager diff --stat -- requirements
 

@@ -2,8 +2,9 @@
 
 Order matters, and is read from top to bottom:
 
-1. Stores first, their tables brought up to date; the outbox's mark is set before any room loads its snapshot, so that
-   no fact falls between the two.
+1. The key ring first, then the stores, which carry the vault to the tables; these are brought up to date, and an empty
+   database is bound to the ring. The outbox's mark is set before any room loads its snapshot, so that no fact falls
+   between the two.
 2. The AI service (the built-in simulator where the operator named none), then the gate, then the accounts: each is
    given the ones before it through a door in `hall`.
 3. Rooms load what they serve from memory. From then on the lanes of those who belong need no store.
@@ -37,6 +38,8 @@ from doorward.stores.sql import Database
 from doorward.stores.upgrade import prepare
 from doorward.upstream.service import Upstream
 from doorward.upstream.simulator import Simulator
+from doorward.vault.opening import open_vault
+from doorward.vault.service import Vault
 
 _NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: for commands, which never ask the AI service anything
 
@@ -47,6 +50,7 @@ _log = structlog.get_logger("doorward.house")
 class Stores:
     """What all rooms stand on."""
 
+    vault: Vault
     database: Database
     counters: Counters
     bus: Bus
@@ -54,14 +58,14 @@ class Stores:
     postbox: Postbox
 
     @classmethod
-    def open(cls, config: Config, clock: Clock) -> Self:
+    def open(cls, config: Config, clock: Clock, vault: Vault) -> Self:
         """Open what the configuration names; connections are made when first needed."""
-        database = Database.open(config.stores.database_url())
+        database = Database.open(config.stores.database_url(), vault)
         bus = Bus()
         days = config.stores.event_retention_days
         outbox = Outbox(database, bus, clock, new_id("node"), retention_days=days)
         counters = open_counters(config.stores.counters, clock)
-        return cls(database, counters, bus, outbox, Postbox(database, clock, config.mail))
+        return cls(vault, database, counters, bus, outbox, Postbox(database, clock, config.mail))
 
     async def close(self) -> None:
         """Close both."""
@@ -85,8 +89,8 @@ class House:
     runner: JobRunner = field(init=False)
 
     def __post_init__(self) -> None:
-        rooms = (self.gate, self.accounts, self.upstream, self.caretaker, self.stores.outbox, self.stores.postbox)
-        jobs = [job for room in rooms for job in room.jobs()]
+        rooms = (self.stores.vault, self.gate, self.accounts, self.upstream, self.caretaker)
+        jobs = [job for room in (*rooms, self.stores.outbox, self.stores.postbox) for job in room.jobs()]
         self.runner = JobRunner(jobs, is_worker=self.is_worker)
 
     @property
@@ -105,12 +109,16 @@ class House:
         Raises:
             SchemaOutdatedError, SchemaTooNewError: the database is not at this program's version.
             StoreUnavailableError: the database is away.
+            KeyRingError: the key ring is missing, locked, or another database's; nothing was touched.
         """
         clock = clock or SystemClock()
-        stores = Stores.open(config, clock)
+        directory, url = config.stores.data_directory, config.stores.database_url()
+        vault = await open_vault(config.vault, directory, url, clock)
+        stores = Stores.open(config, clock, vault)
         simulator: Simulator | None = None
         try:
             await prepare(stores.database, upgrades_postgresql=config.stores.upgrades_at_start)
+            await stores.database.write(vault.bind)
             if not config.upstream.url and not for_commands:
                 simulator = Simulator.built_in(config.upstream)
                 await simulator.start()

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-PACKAGES = 30
+PACKAGES = 42
 WHEEL_MEGABYTES = 2
 
 

@@ -9,6 +9,7 @@ from doorward.accounts.settings import AccountsSettings
 from doorward.gate.settings import GateSettings
 from doorward.stores.settings import MailSettings, StoresSettings
 from doorward.upstream.settings import UpstreamSettings
+from doorward.vault.settings import VaultSettings
 
 
 class ServerSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +92,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     gate: GateSettings = msgspec.field(default_factory=GateSettings)
     accounts: AccountsSettings = msgspec.field(default_factory=AccountsSettings)
     upstream: UpstreamSettings = msgspec.field(default_factory=UpstreamSettings)
+    vault: VaultSettings = msgspec.field(default_factory=VaultSettings)
 
     @property
     def public_url(self) -> str:

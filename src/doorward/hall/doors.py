@@ -1,17 +1,20 @@
 """Questions that one room may ask another: small protocols, at most ten. `house.py` alone knows who answers.
 
 `edge` answers `Desk` and `Stationery`; the gate answers `Doorkeeper` and `WaitList`; accounts answer
-`StandingBook` and `Admissions`; upstream answers `Meter`.
+`StandingBook` and `Admissions`; upstream answers `Meter`; the vault answers `Sealer`, and hands out `PersonKey`s.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeVar
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from doorward.hall.model import (
     Arrival,
     Attempt,
+    Cell,
     Conduct,
     Lane,
     Letter,
@@ -124,4 +127,40 @@ class Stationery(Protocol):
 
     def letter(self, template: str, recipient: str, language: str, **values: object) -> Letter:
         """Render `templates/<template>.txt` (first line: subject) and, where there is one, `.html`."""
+        ...
+
+
+class PersonKey(Protocol):
+    """All versions of one person's data key (a value that the vault hands out, not a door of its own)."""
+
+    def seal(self, cell: Cell, text: str) -> bytes:
+        """The envelope of a text for a cell, under the newest version."""
+        ...
+
+    def unseal(self, cell: Cell, envelope: bytes) -> str:
+        """The text of a cell's envelope.
+
+        Raises:
+            SealBrokenError: changed, or moved from another cell. ShreddedError: the version's key is gone.
+        """
+        ...
+
+
+class Sealer(Protocol):
+    """The vault, as far as tables need it. A *subject* names whose key it is: an account, or a mailbox without one."""
+
+    def key_for(self, connection: Connection, subject: str) -> PersonKey:
+        """The subject's key, made in the running transaction if there is none yet."""
+        ...
+
+    def keys_of(self, connection: Connection, subjects: Iterable[str]) -> Mapping[str, PersonKey]:
+        """The keys of those subjects that (still) have one, in one question."""
+        ...
+
+    def index(self, column: str, value: bytes | str, size: int = 16) -> bytes:
+        """The blind index of a value: a keyed digest to look it up by, with a key of the column's own."""
+        ...
+
+    def subject_of(self, mailbox: str) -> str:
+        """Whose key seals what concerns a mailbox that has no account (yet)."""
         ...

@@ -78,3 +78,25 @@ class UnavailableError(DoorwardError):
     code = "service.unavailable"
     status = 503
     advice = "Wait for the time that `Retry-After` gives and try again; nothing was changed."
+
+
+class SealBrokenError(DoorwardError):
+    """A sealed value was changed, cut, or moved from another place."""
+
+    code = "vault.seal_broken"
+    status = 500
+    advice = "Operators: somebody or something changed the database; see docs/howto/key-ring.md, and restore a backup."
+
+
+class ShreddedError(NotFoundError):
+    """The key of this person was destroyed, and with it everything that was kept about them."""
+
+    code = "vault.shredded"
+    advice = "Nobody can bring it back. Somebody who returns is a new person to the service."
+
+
+class VaultLockedError(UnavailableError):
+    """The key ring is locked, so personal values can be neither read nor written."""
+
+    code = "vault.locked"
+    advice = "Operators: run `doorward vault status`, then `doorward vault unlock`."

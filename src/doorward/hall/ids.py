@@ -16,7 +16,12 @@ def new_id(prefix: str, at: float | None = None) -> str:
     """A fresh identifier, e.g. `acc_01j9…`; `at` (Unix seconds) defaults to the machine's clock."""
     milliseconds = int((time.time() if at is None else at) * 1000)
     number = (milliseconds & (2**48 - 1)) << 80 | secrets.randbits(80)
-    return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
+    return f"{prefix}_{text_of_number(number)}"
+
+
+def text_of_number(number: int) -> str:
+    """A number of 128 bits as the 26 characters of an identifier."""
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
 
 
 def is_id(text: str, prefix: str) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Lane(StrEnum):
@@ -136,3 +137,11 @@ class Usage:
     requests_ok: int
     requests_refused: int
     active_days: int
+
+
+class Cell(NamedTuple):
+    """One place in the database: a sealed value opens in its own cell and nowhere else."""
+
+    table: str
+    column: str
+    row: str

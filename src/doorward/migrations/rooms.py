@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Final
 
 MODULES: Final = (
+    "doorward.vault.tables",
     "doorward.stores.outbox_tables",
     "doorward.stores.postbox_tables",
     "doorward.gate.tables",

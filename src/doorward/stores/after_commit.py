@@ -5,10 +5,13 @@ work that asked was committed. It must be quick and must not raise.
 """
 
 from collections.abc import Callable
+from typing import Any, Final
 
 from sqlalchemy import Connection
 
-_KEY = "doorward.after_commit"
+READER_OPTION: Final = "doorward_reads"  # the execution option of connections that never write
+_KEY: Final = "doorward.after_commit"
+_SCRATCH: Final = "doorward.scratch"
 
 Callback = Callable[[], None]
 
@@ -18,7 +21,22 @@ def after_commit(connection: Connection, callback: Callback) -> None:
     connection.info.setdefault(_KEY, {})[callback] = None
 
 
+def once_settled(connection: Connection, callback: Callback) -> None:
+    """Call `callback` when what `connection` has seen is sure to stay: at once if it only reads, else after commit."""
+    if connection.get_execution_options().get(READER_OPTION):
+        callback()
+    else:
+        after_commit(connection, callback)
+
+
+def scratch(connection: Connection) -> dict[Any, Any]:
+    """What the running work wants to remember until its end; nothing of it outlives the work."""
+    found: dict[Any, Any] = connection.info.setdefault(_SCRATCH, {})
+    return found
+
+
 def collect(connection: Connection) -> dict[Callback, None]:
     """Take away what the work on `connection` asked for (the database calls this; an ordered set)."""
+    connection.info.pop(_SCRATCH, None)
     callbacks: dict[Callback, None] = connection.info.pop(_KEY, {})
     return callbacks

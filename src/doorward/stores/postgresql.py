@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from doorward.stores.after_commit import collect
+from doorward.stores.after_commit import READER_OPTION, collect
 from doorward.stores.errors import StoreSetupError, StoreUnavailableError
 from doorward.stores.faults import is_disconnect, is_retried, translated, without_values
 
@@ -31,13 +31,13 @@ _log = structlog.get_logger("doorward.stores")
 class PostgresStore:
     """A pool of connections to a PostgreSQL database."""
 
-    def __init__(self, url: URL) -> None:
-        """Prepare the pool; connections are made when first needed.
+    def __init__(self, url: URL, options: Mapping[str, Any] | None = None) -> None:
+        """Prepare the pool; connections are made when first needed. `options`: execution options of all of them.
 
         Raises:
             StoreSetupError: the driver is not installed.
         """
-        self._engine = make_engine(url)
+        self._engine = make_engine(url, options)
         self._readers = ThreadPoolExecutor(_THREADS, thread_name_prefix="doorward-reader")
         self._writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="doorward-writer")
         self._waiting = 0
@@ -78,7 +78,7 @@ class PostgresStore:
         return self._with_retries(lambda: self._write_once(work))
 
     def _read_once(self, work: Callable[[Connection], T]) -> T:
-        with self._engine.connect().execution_options(postgresql_readonly=True) as connection:
+        with self._engine.connect().execution_options(postgresql_readonly=True, **{READER_OPTION: True}) as connection:
             return work(connection)
 
     def _write_once(self, work: Callable[[Connection], T]) -> T:
@@ -119,7 +119,7 @@ class PostgresStore:
             raise StoreUnavailableError("The database is being closed.", retry_after_seconds=5)
 
 
-def make_engine(url: URL) -> Engine:
+def make_engine(url: URL, options: Mapping[str, Any] | None = None) -> Engine:
     """An engine for a `postgresql://` URL.
 
     Raises:
@@ -132,6 +132,7 @@ def make_engine(url: URL) -> Engine:
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         hide_parameters=True,  # values in error texts would end in logs
+        execution_options=dict(options or {}),
         pool_size=2 * _THREADS,
         max_overflow=0,
         pool_timeout=10,

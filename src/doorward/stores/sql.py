@@ -11,9 +11,11 @@ from typing import Protocol, TypeVar
 from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.exc import ArgumentError
 
+from doorward.hall.doors import Sealer
 from doorward.stores.errors import StoreSetupError
 from doorward.stores.postgresql import PostgresStore
-from doorward.stores.sqlite import SqliteStore
+from doorward.stores.sealed import SEALER_OPTION
+from doorward.stores.sqlite import SqliteStore, file_of
 
 T = TypeVar("T")
 
@@ -33,24 +35,32 @@ class Database:
         self.url = url
 
     @classmethod
-    def open(cls, url: str) -> "Database":
+    def open(cls, url: str, sealer: Sealer | None = None) -> "Database":
         """Open `sqlite:///path` (`sqlite://` is in memory) or `postgresql://user@host/name`.
 
         SQLite: the file and its directory are made where missing; `?timeout=` gives the seconds to wait for another
-        process's lock. PostgreSQL: connections are made when first needed.
+        process's lock. PostgreSQL: connections are made when first needed. `sealer`: the vault, for personal columns;
+        a database that is opened without one can neither write nor read those.
 
         Raises:
             StoreSetupError: not such a URL, or a driver or a file is missing.
             StoreUnavailableError: the SQLite file is being restored from a backup.
         """
         parsed = parse_url(url)
-        store: _Store = SqliteStore(parsed) if parsed.get_backend_name() == "sqlite" else PostgresStore(parsed)
+        options = {} if sealer is None else {SEALER_OPTION: sealer}
+        is_sqlite = parsed.get_backend_name() == "sqlite"
+        store: _Store = SqliteStore(parsed, options) if is_sqlite else PostgresStore(parsed, options)
         return cls(store, parsed)
 
     @property
     def is_postgresql(self) -> bool:
         """Whether the rows are in PostgreSQL, where other processes may write too."""
         return self.url.get_backend_name() == "postgresql"
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether the rows are gone when the database is closed."""
+        return not self.is_postgresql and file_of(self.url) is None
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent state, without the right to write, and return what it returns.

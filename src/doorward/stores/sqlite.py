@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
+from doorward.stores.after_commit import READER_OPTION
 from doorward.stores.errors import StoreSetupError, StoreUnavailableError
 from doorward.stores.faults import translated
 from doorward.stores.group_commit import GroupCommitWriter
@@ -37,8 +38,10 @@ _SETTINGS: Final = (
 class SqliteStore:
     """A SQLite database that is open in this process."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, options: Mapping[str, Any] | None = None) -> None:
         """Open (and create, readable by its owner only) the file of `url`; an empty path is a database in memory.
+
+        `options`: execution options of every connection.
 
         Raises:
             StoreSetupError: the directory or file cannot be made.
@@ -49,8 +52,8 @@ class SqliteStore:
         self._readers = (
             None if self._path is None else ThreadPoolExecutor(_READERS, thread_name_prefix="doorward-reader")
         )
-        self._read_engine = None if self._path is None else make_engine(url, is_reader=True)
-        self._write_engine = make_engine(url)
+        self._read_engine = None if self._path is None else make_engine(url, options, is_reader=True)
+        self._write_engine = make_engine(url, options)
         self._writer = GroupCommitWriter(self._write_engine, _WAITING_LIMIT, keeps_connection=self._path is None)
         self._reading = 0
         self._closing = False
@@ -104,7 +107,7 @@ def file_of(url: URL) -> Path | None:
     return Path(url.database) if url.database and url.database != ":memory:" else None
 
 
-def make_engine(url: URL, *, is_reader: bool = False) -> Engine:
+def make_engine(url: URL, options: Mapping[str, Any] | None = None, *, is_reader: bool = False) -> Engine:
     """An engine on the file of `url`; a reader's connections may not write."""
     path = file_of(url)
     if path is not None:
@@ -113,6 +116,7 @@ def make_engine(url: URL, *, is_reader: bool = False) -> Engine:
         url.set(query={}),
         poolclass=StaticPool if path is None else QueuePool,
         hide_parameters=True,
+        execution_options={READER_OPTION: is_reader, **(options or {})},
         connect_args={"timeout": _lock_seconds(url), "check_same_thread": False},
         **({} if path is None else {"pool_size": _READERS, "max_overflow": 0}),
     )

@@ -1,0 +1,138 @@
+"""Data keys: one per person, unwrapped when needed, kept in memory for at most five minutes, and counted.
+
+A key enters the cache only when the transaction that read or made it is settled: a key whose row was rolled back must
+never seal anything.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection
+
+from doorward.hall.clock import Clock
+from doorward.hall.errors import SealBrokenError, ShreddedError
+from doorward.hall.model import Cell
+from doorward.stores.after_commit import once_settled, scratch
+from doorward.vault import tables
+from doorward.vault.envelope import DataKey, new_key, version_of
+from doorward.vault.keks import KeyEncryptionKeys
+from doorward.vault.model import WrappedKey
+
+LIFETIME_SECONDS: Final = 300.0
+_LIMIT: Final = 50_000
+_FIRST_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PersonKeys:
+    """All versions of one person's data key. Answers `hall.doors.PersonKey`."""
+
+    versions: Mapping[int, DataKey]
+    newest: int
+    until: float  # Unix seconds: to be dropped then
+
+    def seal(self, cell: Cell, text: str) -> bytes:
+        """See `PersonKey.seal`."""
+        return self.versions[self.newest].seal(cell, text)
+
+    def unseal(self, cell: Cell, envelope: bytes) -> str:
+        """See `PersonKey.unseal`."""
+        key = self.versions.get(envelope[2] | envelope[1] << 8) if len(envelope) > 2 else None
+        if key is None:
+            version_of(envelope)  # not an envelope at all: says so
+            raise ShreddedError
+        return key.unseal(cell, envelope)
+
+
+class DataKeys:
+    """The cache in front of the table. Used from several threads."""
+
+    def __init__(self, keks: KeyEncryptionKeys, clock: Clock) -> None:
+        """Begin empty."""
+        self._keks = keks
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._held: dict[str, PersonKeys] = {}
+        self.unwrapped = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def for_sealing(self, connection: Connection, subject: str) -> PersonKeys:
+        """The keys of a subject, made in the running transaction if there are none.
+
+        Raises:
+            SealBrokenError: its wrapped key was changed, or is another ring's.
+        """
+        found = self.of(connection, [subject]).get(subject)
+        return found or self._make(connection, subject)
+
+    def of(self, connection: Connection, subjects: Iterable[str]) -> dict[str, PersonKeys]:
+        """The keys of those subjects that have any.
+
+        Raises:
+            SealBrokenError: a wrapped key was changed, or is another ring's.
+        """
+        now, at_hand = self._clock.now(), scratch(connection)
+        result: dict[str, PersonKeys] = {}
+        missing: list[str] = []
+        for subject in subjects:
+            held = self._held.get(subject) or at_hand.get(subject)
+            if held is not None and held.until > now:
+                result[subject] = held
+            else:
+                missing.append(subject)
+        if missing:
+            result |= self._read(connection, missing, now)
+        return result
+
+    def forget(self, subjects: Iterable[str] | None = None) -> None:
+        """Drop keys from memory: of these subjects, or all."""
+        with self._lock:
+            if subjects is None:
+                self._held.clear()
+            else:
+                for subject in subjects:
+                    self._held.pop(subject, None)
+
+    def sweep(self) -> None:
+        """Drop what has been in memory for five minutes."""
+        now = self._clock.now()
+        with self._lock:
+            self._held = {subject: keys for subject, keys in self._held.items() if keys.until > now}
+
+    def _read(self, connection: Connection, subjects: list[str], now: float) -> dict[str, PersonKeys]:
+        versions: dict[str, dict[int, DataKey]] = {}
+        for row in tables.keys_of(connection, subjects):
+            key = self._keks.of(connection, row.kek_version).unwrap(row.subject, row.version, row.wrapped)
+            versions.setdefault(row.subject, {})[row.version] = DataKey(key, row.version)
+            self.unwrapped += 1
+        found = {one: PersonKeys(keys, max(keys), now + LIFETIME_SECONDS) for one, keys in versions.items()}
+        for subject, keys in found.items():
+            self._keep(connection, subject, keys)
+        return found
+
+    def _make(self, connection: Connection, subject: str) -> PersonKeys:
+        now, key, kek = self._clock.now(), new_key(), self._keks.active(connection)
+        wrapped = kek.wrap(subject, _FIRST_VERSION, key)
+        if not tables.add_key(connection, WrappedKey(subject, _FIRST_VERSION, kek.version, wrapped), now):
+            found = self._read(connection, [subject], now)  # another process was first
+            if subject not in found:
+                raise SealBrokenError
+            return found[subject]
+        keys = PersonKeys({_FIRST_VERSION: DataKey(key, _FIRST_VERSION)}, _FIRST_VERSION, now + LIFETIME_SECONDS)
+        self._keep(connection, subject, keys)
+        return keys
+
+    def _keep(self, connection: Connection, subject: str, keys: PersonKeys) -> None:
+        scratch(connection)[subject] = keys
+        once_settled(connection, partial(self._enter, subject, keys))
+
+    def _enter(self, subject: str, keys: PersonKeys) -> None:
+        with self._lock:
+            while len(self._held) >= _LIMIT:
+                del self._held[next(iter(self._held))]
+            self._held[subject] = keys

@@ -1,0 +1,80 @@
+"""The vault: answers `Sealer` for every table of the house."""
+
+import hmac
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final, Self
+
+from sqlalchemy import Connection
+
+from doorward.hall.clock import Clock, SystemClock
+from doorward.hall.ids import text_of_number
+from doorward.hall.jobs import Job
+from doorward.vault import tables
+from doorward.vault.data_keys import DataKeys, PersonKeys
+from doorward.vault.keks import KeyEncryptionKeys
+from doorward.vault.ring import Ring
+
+MAILBOX_PREFIX: Final = "mbx"
+_SWEEP_EVERY_SECONDS: Final = 15.0
+_SUBJECT_BYTES: Final = 16
+
+
+class Vault:
+    """Stands on an open ring. Made before the database is opened, which carries it to the tables."""
+
+    def __init__(self, ring: Ring, clock: Clock) -> None:
+        """Begin with nothing in memory but the ring."""
+        self.ring = ring
+        self.keks = KeyEncryptionKeys(ring)
+        self.data_keys = DataKeys(self.keks, clock)
+        self._clock = clock
+        self._index_key = lru_cache(maxsize=64)(ring.index_key)
+
+    @classmethod
+    def in_memory(cls, clock: Clock | None = None) -> Self:
+        """A vault whose ring is kept nowhere: for databases in memory, and tests."""
+        return cls(Ring.fresh(), clock or SystemClock())
+
+    def bind(self, connection: Connection) -> None:
+        """Make a database this ring's (its name, and the first key-encryption key), if it has no ring yet."""
+        if tables.ring_of(connection) is None:
+            now = self._clock.now()
+            tables.add_ring(connection, self.ring.ring_id, now)
+            self.keks.add(connection, 1, now)
+
+    # --- Sealer ---
+
+    def key_for(self, connection: Connection, subject: str) -> PersonKeys:
+        """See `Sealer.key_for`."""
+        return self.data_keys.for_sealing(connection, subject)
+
+    def keys_of(self, connection: Connection, subjects: Iterable[str]) -> Mapping[str, PersonKeys]:
+        """See `Sealer.keys_of`."""
+        return self.data_keys.of(connection, subjects)
+
+    def index(self, column: str, value: bytes | str, size: int = 16) -> bytes:
+        """See `Sealer.index`: HMAC-SHA-256 (RFC 2104), cut to `size` bytes."""
+        data = value.encode() if isinstance(value, str) else value
+        return hmac.digest(self._index_key(column), data, "sha256")[:size]
+
+    def subject_of(self, mailbox: str) -> str:
+        """See `Sealer.subject_of`."""
+        number = int.from_bytes(self.index("vault.subject", mailbox, _SUBJECT_BYTES), "big")
+        return f"{MAILBOX_PREFIX}_{text_of_number(number)}"
+
+    # --- the house ---
+
+    def jobs(self) -> list[Job]:
+        """The recurring work of this room."""
+        return [Job("vault.data_keys.sweep", _SWEEP_EVERY_SECONDS, self._sweep, on_each_node=True)]
+
+    def figures(self) -> dict[str, float]:
+        """Numbers for the metrics."""
+        return {
+            "vault_data_keys_in_memory": float(len(self.data_keys)),
+            "vault_data_keys_unwrapped_total": float(self.data_keys.unwrapped),
+        }
+
+    async def _sweep(self) -> None:
+        self.data_keys.sweep()
