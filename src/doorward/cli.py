@@ -32,6 +32,8 @@ from doorward.siege import commands as siege_commands
 from doorward.stores import commands as stores_commands
 from doorward.stores.settings import StoresSettings
 from doorward.upstream import commands as upstream_commands
+from doorward.vault import commands as vault_commands
+from doorward.vault.site import Site
 
 FIRST_ADMIN = "admin@localhost"
 
@@ -91,6 +93,12 @@ async def opened_gate() -> AsyncIterator[Gate]:
 def stores_settings(path: Path | None) -> StoresSettings:
     """Where the configured house keeps things."""
     return loaded(path).stores
+
+
+def vault_site() -> Site:
+    """Where the configured house keeps its key ring and its rows."""
+    settings = loaded()
+    return Site(settings.vault, settings.stores.data_directory, settings.stores.database_url())
 
 
 @app.command("serve", epilog="Example: doorward serve --upstream http://127.0.0.1:8000/v1")
@@ -154,3 +162,5 @@ siege_commands.register(app)
 app.add_typer(accounts_commands.keys_app(opened_accounts), name="keys")
 app.add_typer(accounts_commands.admin_app(opened_accounts), name="admin")
 app.add_typer(gate_commands.posture_app(opened_gate), name="posture")
+vault = vault_commands.vault_app(vault_site)
+app.add_typer(vault, name="vault")
