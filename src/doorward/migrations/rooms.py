@@ -5,6 +5,7 @@ from typing import Final
 
 MODULES: Final = (
     "doorward.vault.tables",
+    "doorward.vault.acme_tables",
     "doorward.stores.outbox_tables",
     "doorward.stores.postbox_tables",
     "doorward.gate.tables",
