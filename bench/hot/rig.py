@@ -37,6 +37,7 @@ class Server:
 
     pid: int
     port: int
+    scheme: str = "http"
 
     def cpu_seconds(self) -> float:
         """User and system time of the process so far."""
@@ -93,8 +94,10 @@ def running(command: list[str], port: int, pinned: set[int]) -> Iterator[subproc
 
 
 @contextmanager
-def nginx(location: str) -> Iterator[Server]:
+def nginx(location: str, pair: Path | None = None) -> Iterator[Server]:
     """An nginx with one worker; `location` is what stands in `location / { … }`, with an `upstream` before it if any.
+
+    `pair`: a directory with `certificate.pem` and `key.pem`, to be spoken to in TLS.
 
     Raises:
         AbsentError: nginx is not installed.
@@ -104,6 +107,8 @@ def nginx(location: str) -> Iterator[Server]:
         raise AbsentError("nginx is not installed")
     port = free_port()
     upstream, _, inside = location.rpartition("---")
+    tls = f"ssl_certificate {pair}/certificate.pem; ssl_certificate_key {pair}/key.pem; " if pair else ""
+    tls += "ssl_protocols TLSv1.3; ssl_session_cache off;" if pair else ""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "nginx.conf"
         config.write_text(
@@ -112,21 +117,21 @@ def nginx(location: str) -> Iterator[Server]:
             "http { access_log off; keepalive_requests 100000000; proxy_buffering off;\n"
             f"client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f;\n"
             f"uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; {upstream}\n"
-            f"server {{ listen 127.0.0.1:{port}; location / {{ {inside} }} }} }}\n"
+            f"server {{ listen 127.0.0.1:{port}{' ssl' if pair else ''}; {tls} location / {{ {inside} }} }} }}\n"
         )
         with running([program, "-c", str(config), "-p", folder], port, cores()[0]) as master:
             children = Path(f"/proc/{master.pid}/task/{master.pid}/children").read_text().split()
             os.sched_setaffinity(int(children[0]), cores()[0])
-            yield Server(int(children[0]), port)
+            yield Server(int(children[0]), port, "https" if pair else "http")
 
 
 @contextmanager
-def street(upstream_port: int = 0) -> Iterator[Server]:
-    """Doorward's street with the real book of standings and the real tickets (`serving.py`)."""
+def street(upstream_port: int = 0, pair: Path | None = None) -> Iterator[Server]:
+    """Doorward's street with the real book of standings and the real tickets (`serving.py`); `pair` as for nginx."""
     port = free_port()
-    command = [sys.executable, str(HERE / "serving.py"), str(port), str(upstream_port)]
+    command = [sys.executable, str(HERE / "serving.py"), str(port), str(upstream_port), *([str(pair)] if pair else [])]
     with running(command, port, cores()[0]) as process:
-        yield Server(process.pid, port)
+        yield Server(process.pid, port, "https" if pair else "http")
 
 
 @contextmanager
@@ -150,7 +155,7 @@ def load(server: Server, path: str, script: str, expected: int) -> float:
         file.write(script + _COUNT)
         file.flush()
         command = [program, "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}", "-s", file.name]
-        command.append(f"http://127.0.0.1:{server.port}{path}")
+        command.append(f"{server.scheme}://127.0.0.1:{server.port}{path}")
         before = server.cpu_seconds()
         done = subprocess.run(
             command, capture_output=True, text=True, check=True, preexec_fn=lambda: os.sched_setaffinity(0, cores()[1])
@@ -183,13 +188,15 @@ class Comparison:
     theirs: int
 
 
-def compare(name: str, location: str, what: Comparison, *, relays: bool = False) -> dict[str, dict[str, object]]:
+def compare(
+    name: str, location: str, what: Comparison, *, relays: bool = False, pair: Path | None = None
+) -> dict[str, dict[str, object]]:
     """The ratio of nginx's CPU per request to ours: 1 is as cheap as nginx, 0.5 is twice as dear."""
     try:
         with ExitStack() as stack:
             behind = stack.enter_context(backend()).port if relays else 0
-            ours = stack.enter_context(street(behind))
-            theirs = stack.enter_context(nginx(location.replace("BACKEND", str(behind))))
+            ours = stack.enter_context(street(behind, pair))
+            theirs = stack.enter_context(nginx(location.replace("BACKEND", str(behind)), pair))
             pairs = [
                 (load(theirs, what.path, what.script, what.theirs), load(ours, what.path, what.script, what.ours))
                 for _ in range(ROUNDS)

@@ -1,6 +1,6 @@
 """The street alone, for the benchmarks: the real book of standings with a thousand sessions, and real tickets.
 
-`python serving.py PORT UPSTREAM_PORT`; tokens and tickets are made from fixed seeds, as `tokens.py` makes them.
+`python serving.py PORT UPSTREAM_PORT [DIRECTORY]`, the last with `certificate.pem` and `key.pem` for TLS; tokens and tickets are made from fixed seeds, as `tokens.py` makes them.
 """
 
 import logging
@@ -15,10 +15,14 @@ import tokens
 
 from doorward.accounts.tokens import kind_of
 from doorward.edge.street import StreetParts, street_class
+from doorward.edge.tls_transport import over_tls
+from doorward.hall.clock import SystemClock
 from doorward.hall.model import Lane, Role, Standing
 from doorward.upstream.exchange import RelayLimits
 from doorward.upstream.pool import Origin
 from doorward.upstream.relay import Relay
+from doorward.vault.tls import ServedTls
+from doorward.vault.tls_settings import TlsSettings
 
 
 class Open:
@@ -45,7 +49,7 @@ async def nothing(scope, _receive, _send):
     raise RuntimeError(scope["path"])
 
 
-def main(port: int, upstream_port: int) -> None:
+def main(port: int, upstream_port: int, pair: str = "") -> None:
     """Serve until SIGTERM."""
     scopes = frozenset({"chat", "models"})
     standings = {
@@ -56,12 +60,16 @@ def main(port: int, upstream_port: int) -> None:
     if upstream_port:
         relay = Relay(Origin.parse(f"http://127.0.0.1:{upstream_port}/v1"), Open(), RelayLimits(), "sk-upstream")
     parts = StreetParts(book=tokens.book(standings), doorkeeper=tokens.Doorkeeper(), is_credential=kind_of, relay=relay)
+    http = street_class(parts)
+    if pair:
+        settings = TlsSettings(mode="files", certificate=f"{pair}/certificate.pem", key=f"{pair}/key.pem")
+        http = over_tls(http, ServedTls.open(settings, "", SystemClock()))
     logging.disable()
     uvicorn.run(
         nothing,
         host="127.0.0.1",
         port=port,
-        http=street_class(parts),
+        http=http,
         loop="uvloop",
         lifespan="off",
         access_log=False,
@@ -70,4 +78,4 @@ def main(port: int, upstream_port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -143,6 +143,11 @@ class Line(HttpToolsProtocol):
             self.transport.write(self.fault_answer(503, "service.busy").closing().whole(self.watch.date_line))
             self._close()
 
+    def secured(self) -> None:
+        """Called by TLS below when the handshake is over: from here on, time runs as on a new connection."""
+        if self.phase == IDLE:
+            self.deadline = self.watch.now + self.limits.first_byte_timeout_seconds
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop when the caller is gone, for whatever reason."""
         self.watch.leave(self)

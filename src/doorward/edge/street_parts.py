@@ -32,6 +32,7 @@ class StreetLimits:
     max_body_bytes: int = 65_536
     max_gate_body_bytes: int = 16_384
     max_relay_body_bytes: int = 16_777_216
+    handshake_timeout_seconds: float = 10.0  # of TLS, before anything is said
     first_byte_timeout_seconds: float = 30.0  # a new connection that says nothing
     keep_alive_seconds: float = 75.0  # between two requests
     header_timeout_seconds: float = 10.0
