@@ -8,12 +8,12 @@ import hypothesis
 import pytest
 import redis as redis_client
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `servers`
+sys.path.insert(0, str(Path(__file__).parent))  # for `servers` and `rows`
 
 import servers
 from doorward.hall.clock import SteppedClock
-from doorward.stores.schema import METADATA
 from doorward.stores.sql import Database
+from rows import open_rows
 
 # Deadlines measure the machine, not the code: two cores may be shared by many.
 hypothesis.settings.register_profile("doorward", deadline=None, print_blob=True)
@@ -86,7 +86,6 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """An open database with the tables of every room that the test has imported; once on each kind."""
-    opened = Database.open(database_url)
-    await opened.write(METADATA.create_all)
+    opened = await open_rows(database_url)
     yield opened
     await opened.close()

@@ -157,7 +157,7 @@ class House:
         )  # fmt: skip
         accounts = Accounts(
             AccountsParts(
-                settings=config.accounts, secrets=keys, clock=clock, database=stores.database,
+                settings=config.accounts, secrets=keys, sealer=stores.vault, clock=clock, database=stores.database,
                 counters=stores.counters, outbox=stores.outbox, postbox=stores.postbox, stationery=stationery,
                 bus=stores.bus, doorkeeper=gate, waitlist=gate, meter=upstream, redeem_invitation=gate.redeem,
                 public_url=config.public_url,

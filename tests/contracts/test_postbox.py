@@ -89,7 +89,7 @@ def box(database, clock, port: int, url: str = "smtp://127.0.0.1:{port}", **sett
 async def post(postbox: Postbox, database, *subjects: str, recipient: str = "ada@example.org") -> None:
     def work(connection) -> None:
         for subject in subjects:
-            postbox.enqueue(connection, Letter(recipient, subject, f"text of {subject}"))
+            postbox.enqueue(connection, Letter(recipient, subject, f"text of {subject}"), "mbx_1")
 
     await database.write(work)
 
@@ -132,7 +132,7 @@ async def test_a_letter_of_a_change_that_is_taken_back_was_never_written(databas
     postbox = Postbox(database, clock, MailSettings())
 
     def work(connection) -> None:
-        postbox.enqueue(connection, Letter("ada@example.org", "never", "…"))
+        postbox.enqueue(connection, Letter("ada@example.org", "never", "…"), "mbx_1")
         raise LookupError
 
     with pytest.raises(LookupError):
@@ -159,7 +159,7 @@ async def test_a_letter_arrives_as_it_was_written(database, clock, mailbox):
     letter = Letter("ada@example.org", "Ваш код — 确认码", "123456\nДобрый день\n", "<p>123456 你好</p>")
     async with mail_server(mailbox) as port:
         postbox = box(database, clock, port)
-        letter_id = await database.write(lambda connection: postbox.enqueue(connection, letter))
+        letter_id = await database.write(lambda connection: postbox.enqueue(connection, letter, "mbx_1"))
         assert await postbox.deliver() == 1
     (message,) = mailbox.got
     assert mailbox.recipients == [["ada@example.org"]]

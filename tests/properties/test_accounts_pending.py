@@ -11,8 +11,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, rule
 from doorward.accounts import credential_tables, tables  # noqa: F401  # describes the tables
 from doorward.accounts.model import Pending, Purpose
 from doorward.hall.ids import new_id
-from doorward.stores.schema import METADATA
-from doorward.stores.sql import Database
+from rows import open_rows
 
 LIFETIME = 900.0
 TRIES = 5
@@ -28,8 +27,8 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.directory = TemporaryDirectory()
         self.loop = asyncio.new_event_loop()
-        self.database = Database.open(f"sqlite:///{Path(self.directory.name) / 'rows.db'}")
-        self.write(METADATA.create_all)
+        url = f"sqlite:///{Path(self.directory.name) / 'rows.db'}"
+        self.database = self.loop.run_until_complete(open_rows(url))
         self.now = 1_700_000_000.0
         self.model = {}
 
@@ -44,7 +43,9 @@ class Machine(RuleBasedStateMachine):
     def begin(self, live):
         if len(self.model) >= 4:
             return multiple()
-        one = Pending(new_id("pen"), Purpose.SIGNUP, b"m" * 16, "a@b.cd", "", "", "", "en", self.now, live=live)
+        one = Pending(
+            new_id("pen"), Purpose.SIGNUP, b"m" * 16, "mbx_1", "a@b.cd", "", "", "", "en", self.now, live=live
+        )
         self.write(lambda c: tables.add_pending(c, one, RIGHT, self.now + LIFETIME))
         self.model[one.pending_id] = {"tries": 0, "used": False, "expires_at": self.now + LIFETIME, "secret": RIGHT}
         return one.pending_id

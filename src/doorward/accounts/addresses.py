@@ -86,6 +86,15 @@ def parse(text: str, *, local: bool = False) -> Address:
     return Address(text=f"{name}@{domain}", mailbox=_mailbox(name.lower(), domain))
 
 
+def mailbox_of(text: str) -> str:
+    """The mailbox of an address that was accepted before.
+
+    Raises:
+        BadAddressError: it never was one.
+    """
+    return parse(text, local=True).mailbox
+
+
 def _check_name(name: str) -> None:
     if not name.isascii():
         raise BadAddressError("The part before the @ can only have letters a-z, digits and signs.", field="email")

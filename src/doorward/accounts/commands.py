@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from doorward.accounts import addresses
-from doorward.accounts.entrance import mailbox_digest
+from doorward.accounts.entrance import mailbox_index
 from doorward.accounts.model import Account, Key
 from doorward.accounts.service import Accounts
 from doorward.hall.errors import DoorwardError, NotFoundError
@@ -124,7 +124,7 @@ def _run(opened: Opener, work: Callable[[Accounts], Awaitable[T]], as_json: bool
 
 async def _owner(accounts: Accounts, email: str) -> Account:
     address = addresses.parse(email, local=True)
-    found = await accounts.account_of_mailbox(mailbox_digest(accounts.parts, address))
+    found = await accounts.account_of_mailbox(mailbox_index(accounts.parts, address))
     if found is None:
         raise NotFoundError("There is no account with this address.")
     return found

@@ -56,21 +56,18 @@ class Confirmations:
         secret, word = self._new_secret(pending)
         letter = self._mailing.letter(_template(pending), pending.email, pending.language, **word)
         expires_at = pending.created_at + self._parts.settings.code_lifetime_seconds
-        confirmed = bool(pending.account_id)
 
         def work(connection: Connection) -> bool:
             tables.add_pending(connection, pending, secret, expires_at)
             if permission.asker is Asker.STRANGER:
                 room = permission.has_room
-                return room and self._mailing.post_for_stranger(
-                    connection, letter, pending.mailbox, confirmed=confirmed
-                )
+                return room and self._mailing.post_for_stranger(connection, letter, pending)
             if permission.has_room:
-                self._mailing.post(connection, letter)
+                self._mailing.post(connection, letter, pending)
             return permission.has_room
 
         posted = await self._parts.database.write(work)
-        is_unconfirmed = posted and pending.purpose is Purpose.SIGNUP and not confirmed
+        is_unconfirmed = posted and pending.purpose is Purpose.SIGNUP and not pending.account_id
         await self._mailing.count_letter(is_unconfirmed=is_unconfirmed)
         return Mailed(self._marked(pending.pending_id), pending.by_link)
 
@@ -89,8 +86,7 @@ class Confirmations:
 
         def work(connection: Connection) -> bool:
             # No new code without a letter that says it: the one in the mailbox stays good.
-            confirmed = bool(pending.account_id)
-            if not self._mailing.post_for_stranger(connection, letter, pending.mailbox, confirmed=confirmed):
+            if not self._mailing.post_for_stranger(connection, letter, pending):
                 return False
             return tables.renew_pending(connection, pending_id, secret, times) is not None
 

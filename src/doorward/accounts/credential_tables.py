@@ -16,9 +16,11 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     Row,
+    Select,
     Table,
     Text,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -29,6 +31,7 @@ from doorward.accounts.model import Key, Scope, Session
 from doorward.accounts.tables import accounts
 from doorward.hall.model import Lane, Role, Standing
 from doorward.stores.schema import METADATA
+from doorward.stores.sealed import Sealed, open_cells, sealed
 
 _PART: Final = 500  # values in one statement: SQLite before 3.32 takes 999 parameters
 
@@ -39,7 +42,7 @@ sessions: Final = Table(
     Column("account_id", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True),
     Column("device_id", Text, nullable=False),
-    Column("device", Text, nullable=False),
+    Column("device", Sealed(row="session_id", subject="account_id"), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("last_used_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
@@ -53,7 +56,7 @@ api_keys: Final = Table(
     Column("key_id", Text, primary_key=True),
     Column("account_id", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True),
-    Column("name", Text, nullable=False),
+    Column("name", Sealed(row="key_id", subject="account_id"), nullable=False),
     Column("hint", Text, nullable=False),
     Column("scopes", Text, nullable=False),  # separated by spaces, in order
     Column("created_at", Double, nullable=False),
@@ -68,7 +71,7 @@ devices: Final = Table(
     METADATA,
     Column("device_id", Text, primary_key=True),
     Column("account_id", Text, nullable=False),
-    Column("label", Text, nullable=False),
+    Column("label", Sealed(row="device_id", subject="account_id"), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("last_used_at", Double, nullable=False),
     Column("revoked_at", Double),
@@ -82,7 +85,7 @@ devices: Final = Table(
 def add_device(connection: Connection, device_id: str, account_id: str, label: str, now: float) -> None:
     """Keep a device that logged in."""
     values = {"device_id": device_id, "account_id": account_id, "label": label, "created_at": now, "last_used_at": now}
-    connection.execute(insert(devices).values(values))
+    connection.execute(insert(devices), sealed(connection, devices, values))
 
 
 def use_device(connection: Connection, device_id: str, account_id: str, now: float) -> bool:
@@ -117,36 +120,41 @@ def forget_devices(connection: Connection, account_id: str, device_ids: Sequence
 
 def add_session(connection: Connection, session: Session, digest: bytes, device_id: str) -> None:
     """Keep a session."""
-    connection.execute(
-        insert(sessions).values(
-            session_id=session.session_id,
-            account_id=session.account_id,
-            digest=digest,
-            device_id=device_id,
-            device=session.device,
-            created_at=session.created_at,
-            last_used_at=session.last_used_at,
-            expires_at=session.expires_at,
-        )
-    )
+    values = {
+        "session_id": session.session_id,
+        "account_id": session.account_id,
+        "digest": digest,
+        "device_id": device_id,
+        "device": session.device,
+        "created_at": session.created_at,
+        "last_used_at": session.last_used_at,
+        "expires_at": session.expires_at,
+    }
+    connection.execute(insert(sessions), sealed(connection, sessions, values))
 
 
 def live_sessions(connection: Connection, account_id: str, now: float, idle_since: float) -> list[Session]:
     """The sessions of an account that can still be used, the last used first."""
-    statement = (
-        select(sessions)
-        .where(
-            sessions.c.account_id == account_id,
-            sessions.c.revoked_at.is_(None),
-            sessions.c.expires_at > now,
-            sessions.c.last_used_at > idle_since,
-        )
-        .order_by(sessions.c.last_used_at.desc(), sessions.c.session_id.desc())
-    )
+    rows = connection.execute(_live(select(sessions), account_id, now, idle_since)).all()
     return [
-        Session(row.session_id, row.account_id, row.created_at, row.last_used_at, row.expires_at, row.device)
-        for row in connection.execute(statement)
+        Session(row.session_id, row.account_id, row.created_at, row.last_used_at, row.expires_at, device)
+        for row, device in zip(rows, open_cells(connection, rows, sessions.c.device), strict=True)
     ]
+
+
+def live_session_ids(connection: Connection, account_id: str, now: float, idle_since: float) -> list[str]:
+    """Ids of the sessions of an account that can still be used, the last used first."""
+    statement = _live(select(sessions.c.session_id), account_id, now, idle_since)
+    return list(connection.execute(statement).scalars())
+
+
+def _live(statement: Select[Any], account_id: str, now: float, idle_since: float) -> Select[Any]:
+    return statement.where(
+        sessions.c.account_id == account_id,
+        sessions.c.revoked_at.is_(None),
+        sessions.c.expires_at > now,
+        sessions.c.last_used_at > idle_since,
+    ).order_by(sessions.c.last_used_at.desc(), sessions.c.session_id.desc())
 
 
 def revoke_sessions(
@@ -178,31 +186,33 @@ def note_use(connection: Connection, digests: Iterable[bytes], now: float) -> No
 
 def add_key(connection: Connection, account_id: str, key: Key, digest: bytes) -> None:
     """Keep an API key."""
-    connection.execute(
-        insert(api_keys).values(
-            key_id=key.key_id,
-            account_id=account_id,
-            digest=digest,
-            name=key.name,
-            hint=key.hint,
-            scopes=" ".join(key.scopes),
-            created_at=key.created_at,
-            expires_at=key.expires_at,
-        )
-    )
+    values = {
+        "key_id": key.key_id,
+        "account_id": account_id,
+        "digest": digest,
+        "name": key.name,
+        "hint": key.hint,
+        "scopes": " ".join(key.scopes),
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+    }
+    connection.execute(insert(api_keys), sealed(connection, api_keys, values))
 
 
 def live_keys(connection: Connection, account_id: str, now: float) -> list[Key]:
     """The keys of an account that can still be used, newest first."""
-    statement = (
-        select(api_keys)
-        .where(api_keys.c.account_id == account_id, *_key_is_live(now))
-        .order_by(api_keys.c.key_id.desc())
-    )
+    statement = select(api_keys).where(api_keys.c.account_id == account_id, *_key_is_live(now))
+    rows = connection.execute(statement.order_by(api_keys.c.key_id.desc())).all()
     return [
-        Key(row.key_id, row.name, row.hint, tuple(row.scopes.split()), row.created_at, row.expires_at, row.last_used_at)
-        for row in connection.execute(statement)
+        Key(row.key_id, name, row.hint, tuple(row.scopes.split()), row.created_at, row.expires_at, row.last_used_at)
+        for row, name in zip(rows, open_cells(connection, rows, api_keys.c.name), strict=True)
     ]
+
+
+def count_live_keys(connection: Connection, account_id: str, now: float) -> int:
+    """How many keys of an account can still be used."""
+    statement = select(func.count()).where(api_keys.c.account_id == account_id, *_key_is_live(now))
+    return int(connection.execute(statement).scalar_one())
 
 
 def revoke_key(connection: Connection, key_id: str, account_id: str, now: float) -> str | None:
@@ -233,6 +243,10 @@ def _key_is_live(now: float) -> tuple[Any, ...]:
 
 Entry = tuple[bytes, Standing]
 """A credential's digest and whom it stands for."""
+
+
+_PLAIN_OF_SESSION: Final[list[Any]] = [column for column in sessions.c if not isinstance(column.type, Sealed)]
+_PLAIN_OF_KEY: Final[list[Any]] = [column for column in api_keys.c if not isinstance(column.type, Sealed)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,8 +309,8 @@ def purge_credentials(connection: Connection, ended_before: float) -> int:
 def _sessions(
     connection: Connection, moment: Moment, *where: Any, order: Any = None, limit: int | None = None
 ) -> list[Entry]:
-    statement = (
-        select(sessions, accounts.c.lane, accounts.c.role)
+    statement: Select[Any] = (
+        select(*_PLAIN_OF_SESSION, accounts.c.lane, accounts.c.role)
         .join(accounts, accounts.c.account_id == sessions.c.account_id)
         .where(
             sessions.c.revoked_at.is_(None),
@@ -324,8 +338,8 @@ def _standing_of_session(row: Row[Any], moment: Moment) -> Standing:
 def _keys(
     connection: Connection, moment: Moment, *where: Any, order: Any = None, limit: int | None = None
 ) -> list[Entry]:
-    statement = (
-        select(api_keys, accounts.c.lane, accounts.c.role)
+    statement: Select[Any] = (
+        select(*_PLAIN_OF_KEY, accounts.c.lane, accounts.c.role)
         .join(accounts, accounts.c.account_id == api_keys.c.account_id)
         .where(*_key_is_live(moment.now), *where)
         .order_by(order)

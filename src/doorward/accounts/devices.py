@@ -14,6 +14,7 @@ from doorward.hall.secrets import Secrets, same
 
 PREFIX: Final = "dwd"
 _PURPOSE: Final = "accounts.device"
+_BOUND_TO: Final = "accounts.mailbox"
 _TOKEN: Final = re.compile(r"(dwd_[0-9a-hjkmnp-tv-z]{26})\.([A-Za-z0-9_-]{27})")
 _BROWSERS: Final = (  # in this order: browsers name their forebears too
     ("Edg/", "Edge"),
@@ -42,12 +43,12 @@ def new_device_id(now: float) -> str:
     return new_id(PREFIX, now)
 
 
-def device_token(secrets: Secrets, device_id: str, mailbox: bytes) -> str:
-    """What the device keeps."""
+def device_token(secrets: Secrets, device_id: str, mailbox: str) -> str:
+    """What the device keeps; `mailbox` is the one of the account's address (see `addresses`)."""
     return f"{device_id}.{text_of(_mark(secrets, device_id, mailbox))}"
 
 
-def known_device(secrets: Secrets, token: str, mailbox: bytes, made_after: float) -> str:
+def known_device(secrets: Secrets, token: str, mailbox: str, made_after: float) -> str:
     """The id of the device that shows a genuine token for this mailbox; empty if it is none, or too old."""
     match = _TOKEN.fullmatch(token)
     if match is None or not is_id(match[1], PREFIX):
@@ -67,8 +68,8 @@ def label_of(user_agent: str) -> str:
     return " ".join(said.split())[:60]
 
 
-def _mark(secrets: Secrets, device_id: str, mailbox: bytes) -> bytes:
-    return secrets.digest(_PURPOSE, device_id.encode() + b"\0" + mailbox, 20)
+def _mark(secrets: Secrets, device_id: str, mailbox: str) -> bytes:
+    return secrets.digest(_PURPOSE, device_id.encode() + b"\0" + secrets.digest(_BOUND_TO, mailbox, 16), 20)
 
 
 def _made_at(device_id: str) -> float:

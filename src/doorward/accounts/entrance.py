@@ -1,16 +1,24 @@
 """From a verdict to what the visitor is told: what sign-up and log-in have in common at the gate."""
 
 from dataclasses import replace
+from typing import Final
 
 from doorward.accounts import addresses
 from doorward.accounts.model import Dearer, Refused, Waitlisted
 from doorward.accounts.parts import AccountsParts
 from doorward.hall.model import Action, Arrival, Attempt, Verdict
 
+MAILBOX_INDEX: Final = "accounts.mailbox"  # names the key of the blind index
 
-def mailbox_digest(parts: AccountsParts, address: addresses.Address) -> bytes:
-    """The keyed digest under which a mailbox is known."""
-    return parts.secrets.digest("accounts.mailbox", address.mailbox, 16)
+
+def mailbox_index(parts: AccountsParts, address: addresses.Address) -> bytes:
+    """The blind index under which a mailbox is known."""
+    return parts.sealer.index(MAILBOX_INDEX, address.mailbox)
+
+
+def mailbox_subject(parts: AccountsParts, address: addresses.Address) -> str:
+    """Whose key seals what concerns a mailbox and not (yet) an account: sign-ups, log-ins, letters."""
+    return parts.sealer.subject_of(address.mailbox)
 
 
 async def turned_away(parts: AccountsParts, arrival: Arrival, verdict: Verdict) -> Dearer | Waitlisted | Refused | None:

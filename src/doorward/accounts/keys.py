@@ -48,7 +48,7 @@ class Keys:
         digest, most = digest_of(text.encode()), self._parts.settings.keys_per_account
 
         def work(connection: Connection) -> bool:
-            if len(tables.live_keys(connection, account_id, now)) >= most:
+            if tables.count_live_keys(connection, account_id, now) >= most:
                 return False
             tables.add_key(connection, account_id, key, digest)
             created = KeyCreated(at=now, account_id=account_id, key_id=key.key_id, scopes=list(chosen))

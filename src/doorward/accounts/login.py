@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from doorward.accounts import addresses, credential_tables, passwords, tables
 from doorward.accounts.confirmations import PREFIX, Confirmations, Permission
 from doorward.accounts.devices import known_device
-from doorward.accounts.entrance import mailbox_digest, turned_away
+from doorward.accounts.entrance import mailbox_index, mailbox_subject, turned_away
 from doorward.accounts.errors import TooManyTriesError, WrongLoginError
 from doorward.accounts.hashing import Hasher
 from doorward.accounts.mailing import Mailing
@@ -76,11 +76,11 @@ class Login:
             TooManyTriesError: a known device tried too often. HashQueueFullError: come back in a moment.
         """
         address = addresses.parse(email, local=True)
-        mailbox = mailbox_digest(self._parts, address)
+        mailbox = mailbox_index(self._parts, address)
         arrival = replace(arrival, email=address.text, mailbox=address.mailbox, has_password=bool(password))
         attempt = _Attempt(arrival, address, mailbox, passwords.normalise(password), visitor)
         made_after = self._parts.clock.now() - self._parts.settings.device_lifetime_days * _DAY
-        device_id = known_device(self._parts.secrets, visitor.device, mailbox, made_after)
+        device_id = known_device(self._parts.secrets, visitor.device, address.mailbox, made_after)
         if device_id:
             known = await self._account_with(mailbox, device_id)
             if known is not None:
@@ -161,9 +161,8 @@ class Login:
         await self._parts.database.write(lambda c: tables.set_password_hash(c, account_id, fresh, old))
 
     async def _enter(self, known: Known, attempt: _Attempt, device_id: str) -> Entered:
-        visitor, mailbox = attempt.visitor, attempt.mailbox
         started = await self._parts.database.write(
-            lambda c: self._sessions.start(c, known.account, mailbox, visitor, device_id)
+            lambda c: self._sessions.start(c, known.account, attempt.visitor, device_id)
         )
         return self._sessions.started(started)
 
@@ -172,7 +171,7 @@ class Login:
             known = tables.account_of_mailbox(connection, pending.mailbox)
             if known is None or not self._confirmations.use(connection, pending):
                 return None
-            return self._sessions.start(connection, known.account, pending.mailbox, visitor, pending.device_id)
+            return self._sessions.start(connection, known.account, visitor, pending.device_id)
 
         started = await self._parts.database.write(work)
         return None if started is None else self._sessions.started(started)
@@ -185,6 +184,7 @@ class Login:
             pending_id=new_id(PREFIX, now),
             purpose=Purpose.LOGIN,
             mailbox=attempt.mailbox,
+            subject=mailbox_subject(self._parts, attempt.address),
             email=attempt.address.text if known is None else known.account.email,
             account_id="" if known is None else known.account.account_id,
             password_hash="",

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from doorward.accounts import tables
 from doorward.accounts.allowance import Brake, History, after_letter, next_brake
-from doorward.accounts.model import Asker
+from doorward.accounts.model import Asker, Pending
 from doorward.accounts.parts import AccountsParts
 from doorward.hall.model import Letter
 
@@ -57,20 +57,20 @@ class Mailing:
         key = f"accounts.letters.{asker}:{who}"
         return await self._parts.counters.take(key, _PROVED_PER_HOUR / 3600, _PROVED_PER_HOUR) == 0.0
 
-    def post_for_stranger(self, connection: Connection, letter: Letter, mailbox: bytes, *, confirmed: bool) -> bool:
+    def post_for_stranger(self, connection: Connection, letter: Letter, pending: Pending) -> bool:
         """Post a letter if the mailbox has room for it, inside the caller's transaction; whether it was posted."""
-        row = tables.allowance_of(connection, mailbox)
+        row, confirmed = tables.allowance_of(connection, pending.mailbox), bool(pending.account_id)
         history = None if row is None else History(row.first_at, row.last_at, row.sent, row.day_at, row.sent_that_day)
         history = after_letter(history, self._parts.clock.now(), self._parts.settings, confirmed=confirmed)
         if history is None:
             return False
-        tables.keep_allowance(connection, mailbox, asdict(history))
-        self._parts.postbox.enqueue(connection, letter)
+        tables.keep_allowance(connection, pending.mailbox, asdict(history))
+        self.post(connection, letter, pending)
         return True
 
-    def post(self, connection: Connection, letter: Letter) -> None:
+    def post(self, connection: Connection, letter: Letter, pending: Pending) -> None:
         """Post a letter whose room was asked for before."""
-        self._parts.postbox.enqueue(connection, letter)
+        self._parts.postbox.enqueue(connection, letter, pending.subject)
 
     async def count_letter(self, *, is_unconfirmed: bool) -> None:
         """Count a letter; those to known addresses too (apart), so that both take the same time."""

@@ -76,7 +76,8 @@ class Pending:
 
     pending_id: str
     purpose: Purpose
-    mailbox: bytes
+    mailbox: bytes  # blind index
+    subject: str  # whose key seals it: the mailbox's
     email: str
     account_id: str  # empty: no account has this mailbox (yet)
     password_hash: str

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from doorward.accounts.settings import AccountsSettings
 from doorward.hall.bus import Bus
 from doorward.hall.clock import Clock
-from doorward.hall.doors import Doorkeeper, Meter, Stationery, WaitList
+from doorward.hall.doors import Doorkeeper, Meter, Sealer, Stationery, WaitList
 from doorward.hall.secrets import Secrets
 from doorward.stores.counters import Counters
 from doorward.stores.outbox import Outbox
@@ -23,6 +23,7 @@ class AccountsParts:
 
     settings: AccountsSettings
     secrets: Secrets
+    sealer: Sealer
     clock: Clock
     database: Database
     counters: Counters

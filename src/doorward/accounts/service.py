@@ -158,7 +158,7 @@ class Accounts:
         return found
 
     async def account_of_mailbox(self, mailbox: bytes) -> Account | None:
-        """The account of a mailbox (its keyed digest, see `entrance.mailbox_digest`)."""
+        """The account of a mailbox (its blind index, see `entrance.mailbox_index`)."""
         known = await self.parts.database.read(lambda c: tables.account_of_mailbox(c, mailbox))
         return None if known is None else known.account
 

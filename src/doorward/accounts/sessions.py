@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from doorward.accounts import credential_tables as tables
+from doorward.accounts.addresses import mailbox_of
 from doorward.accounts.book import Book
 from doorward.accounts.devices import device_token, label_of, new_device_id
 from doorward.accounts.model import Account, Entered, Scope, Session, Visitor
@@ -42,9 +43,7 @@ class Sessions:
         self._book = book
         self._idle_seconds = parts.settings.session_idle_days * _DAY
 
-    def start(
-        self, connection: Connection, account: Account, mailbox: bytes, visitor: Visitor, device_id: str
-    ) -> Started:
+    def start(self, connection: Connection, account: Account, visitor: Visitor, device_id: str) -> Started:
         """Begin a session inside the caller's transaction; hand the result to `started` after it.
 
         `device_id`: the known device that logs in; empty, or no longer known: the device is known from now on.
@@ -71,7 +70,7 @@ class Sessions:
                 session_id=session.session_id,
                 token=token,
                 expires_at=expires_at,
-                device=device_token(self._parts.secrets, device_id, mailbox),
+                device=device_token(self._parts.secrets, device_id, mailbox_of(account.email)),
             ),
             digest=digest,
             standing=Standing(
@@ -130,9 +129,9 @@ class Sessions:
 
     def _make_room(self, connection: Connection, account_id: str, visitor: Visitor, now: float) -> tuple[str, ...]:
         """End the session that came with the visitor, and the longest unused ones beyond the limit."""
-        live = tables.live_sessions(connection, account_id, now, now - self._idle_seconds)
+        live = tables.live_session_ids(connection, account_id, now, now - self._idle_seconds)
         surplus = live[self._parts.settings.sessions_per_account - 1 :]
-        leaving = {one.session_id for one in surplus} | ({visitor.replaces} if visitor.replaces else set())
+        leaving = set(surplus) | ({visitor.replaces} if visitor.replaces else set())
         if not leaving:
             return ()
         ended = [one for one, _ in tables.revoke_sessions(connection, account_id, sorted(leaving), now)]

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from doorward.accounts import addresses, passwords, tables
 from doorward.accounts.confirmations import PREFIX, Confirmations, Permission
-from doorward.accounts.entrance import mailbox_digest, turned_away
+from doorward.accounts.entrance import mailbox_index, mailbox_subject, turned_away
 from doorward.accounts.hashing import Hasher
 from doorward.accounts.mailing import Mailing
 from doorward.accounts.model import Account, Asker, Entered, Outcome, Pending, Purpose, Visitor, Waitlisted
@@ -71,12 +71,13 @@ class Signup:
         password_hash = await self._hasher.hash(password) if password else ""  # 3
         if not await self._mailing.has_room():  # 4
             return Waitlisted(await self._parts.waitlist.take_place(arrival), (Reason("mail.brake"),))
-        mailbox = mailbox_digest(self._parts, address)
+        mailbox = mailbox_index(self._parts, address)
         known = await self._parts.database.read(lambda c: tables.account_of_mailbox(c, mailbox))
         pending = Pending(  # 5
             pending_id=new_id(PREFIX, arrival.at),
             purpose=Purpose.SIGNUP,
             mailbox=mailbox,
+            subject=mailbox_subject(self._parts, address),
             email=address.text if known is None else known.account.email,
             account_id="" if known is None else known.account.account_id,
             password_hash=password_hash,
@@ -119,7 +120,7 @@ class Signup:
             if not self._confirmations.use(connection, pending):
                 return None
             account = self._made_or_found(connection, fresh, pending)
-            return self._sessions.start(connection, account, pending.mailbox, visitor, "")
+            return self._sessions.start(connection, account, visitor, "")
 
         started = await self._parts.database.write(work)
         if started is None:

@@ -26,16 +26,17 @@ from sqlalchemy import (
 from doorward.accounts.model import Account, Pending, Purpose
 from doorward.hall.model import Lane, Role
 from doorward.stores.schema import METADATA, upsert
+from doorward.stores.sealed import Envelope, Sealed, open_cell, open_cells, open_rows, sealed
 
 accounts: Final = Table(
     "accounts",
     METADATA,
     Column("account_id", Text, primary_key=True),
-    Column("email", Text, nullable=False),
-    Column("mailbox", LargeBinary, nullable=False, unique=True),  # keyed digest: one mailbox is one person
+    Column("email", Sealed(row="account_id", subject="account_id"), nullable=False),
+    Column("mailbox", LargeBinary, nullable=False, unique=True),  # blind index: one mailbox is one person
     Column("lane", Text, nullable=False),
     Column("role", Text, nullable=False),
-    Column("password_hash", Text, nullable=False),  # empty: logs in by mailed codes
+    Column("password_hash", Sealed(row="account_id", subject="account_id"), nullable=False),  # empty: mailed codes
     Column("language", Text, nullable=False),
     Column("attempt_id", Text, nullable=False),
     Column("created_at", Double, nullable=False),
@@ -47,10 +48,11 @@ pending: Final = Table(
     METADATA,
     Column("pending_id", Text, primary_key=True),
     Column("purpose", Text, nullable=False),
-    Column("mailbox", LargeBinary, nullable=False),
-    Column("email", Text, nullable=False),
+    Column("mailbox", LargeBinary, nullable=False),  # blind index, as in `accounts`
+    Column("subject", Text, nullable=False),  # whose key: the mailbox's
+    Column("email", Sealed(row="pending_id", subject="subject"), nullable=False),
     Column("account_id", Text, nullable=False),
-    Column("password_hash", Text, nullable=False),
+    Column("password_hash", Sealed(row="pending_id", subject="subject"), nullable=False),
     Column("attempt_id", Text, nullable=False),
     Column("language", Text, nullable=False),
     Column("device_id", Text, nullable=False),
@@ -91,13 +93,16 @@ class Known:
 def account_of_mailbox(connection: Connection, mailbox: bytes) -> Known | None:
     """The account of a mailbox."""
     row = connection.execute(select(accounts).where(accounts.c.mailbox == mailbox)).one_or_none()
-    return None if row is None else Known(_account(row), row.password_hash)
+    if row is None:
+        return None
+    email, password_hash = open_rows(connection, [row], [accounts.c.email, accounts.c.password_hash])[0]
+    return Known(_account(row, email), password_hash)
 
 
 def account_of_id(connection: Connection, account_id: str) -> Account | None:
     """The account by its id."""
     row = connection.execute(select(accounts).where(accounts.c.account_id == account_id)).one_or_none()
-    return None if row is None else _account(row)
+    return None if row is None else _account(row, open_cell(connection, row, accounts.c.email))
 
 
 def add_account(
@@ -115,17 +120,18 @@ def add_account(
         "attempt_id": attempt_id,
         "created_at": account.created_at,
     }
-    statement = upsert(connection, accounts).values(values).on_conflict_do_nothing(index_elements=["mailbox"])
-    return connection.execute(statement).rowcount == 1
+    statement = upsert(connection, accounts).on_conflict_do_nothing(index_elements=["mailbox"])
+    return connection.execute(statement, sealed(connection, accounts, values)).rowcount == 1
 
 
 def set_password_hash(connection: Connection, account_id: str, password_hash: str, instead_of: str) -> None:
     """Replace a hash, unless somebody has changed it meanwhile."""
-    connection.execute(
-        update(accounts)
-        .where(accounts.c.account_id == account_id, accounts.c.password_hash == instead_of)
-        .values(password_hash=password_hash)
-    )
+    row = connection.execute(select(accounts).where(accounts.c.account_id == account_id)).one_or_none()
+    if row is None or open_cell(connection, row, accounts.c.password_hash) != instead_of:
+        return
+    values = sealed(connection, accounts, {"account_id": account_id, "password_hash": password_hash})
+    same_row = accounts.c.account_id == account_id, accounts.c.password_hash == Envelope(row.password_hash)
+    connection.execute(update(accounts).where(*same_row).values(password_hash=values["password_hash"]))
 
 
 def has_admin(connection: Connection) -> bool:
@@ -171,7 +177,10 @@ def list_accounts(connection: Connection, after: str, limit: int, ids: Sequence[
         statement = statement.where(accounts.c.account_id < after)
     if ids is not None:
         statement = statement.where(accounts.c.account_id.in_(ids))
-    return [_account(row) for row in connection.execute(statement)]
+    rows = connection.execute(statement).all()
+    return [
+        _account(row, email) for row, email in zip(rows, open_cells(connection, rows, accounts.c.email), strict=True)
+    ]
 
 
 def count_accounts(connection: Connection) -> dict[str, int]:
@@ -180,8 +189,8 @@ def count_accounts(connection: Connection) -> dict[str, int]:
     return {str(row.lane): int(row.number) for row in rows}
 
 
-def _account(row: Row[Any]) -> Account:
-    return Account(row.account_id, row.email, Lane(row.lane), Role(row.role), row.created_at, row.language)
+def _account(row: Row[Any], email: str) -> Account:
+    return Account(row.account_id, email, Lane(row.lane), Role(row.role), row.created_at, row.language)
 
 
 # --- what waits for a code --------------------------------------------------------------------------------------
@@ -189,25 +198,25 @@ def _account(row: Row[Any]) -> Account:
 
 def add_pending(connection: Connection, one: Pending, secret: bytes, expires_at: float) -> None:
     """Keep a sign-up or log-in that waits for its code or link."""
-    connection.execute(
-        insert(pending).values(
-            pending_id=one.pending_id,
-            purpose=one.purpose,
-            mailbox=one.mailbox,
-            email=one.email,
-            account_id=one.account_id,
-            password_hash=one.password_hash,
-            attempt_id=one.attempt_id,
-            language=one.language,
-            device_id=one.device_id,
-            by_link=one.by_link,
-            live=one.live,
-            secret=secret,
-            tries=0,
-            created_at=one.created_at,
-            expires_at=expires_at,
-        )
-    )
+    values = {
+        "pending_id": one.pending_id,
+        "purpose": one.purpose,
+        "mailbox": one.mailbox,
+        "subject": one.subject,
+        "email": one.email,
+        "account_id": one.account_id,
+        "password_hash": one.password_hash,
+        "attempt_id": one.attempt_id,
+        "language": one.language,
+        "device_id": one.device_id,
+        "by_link": one.by_link,
+        "live": one.live,
+        "secret": secret,
+        "tries": 0,
+        "created_at": one.created_at,
+        "expires_at": expires_at,
+    }
+    connection.execute(insert(pending), sealed(connection, pending, values))
 
 
 def count_try(connection: Connection, pending_id: str, now: float, most: int) -> tuple[Pending, bytes] | None:
@@ -219,7 +228,7 @@ def count_try(connection: Connection, pending_id: str, now: float, most: int) ->
         .returning(*pending.c)
     )
     row = connection.execute(statement).one_or_none()
-    return None if row is None else (_pending(row), row.secret)
+    return None if row is None else (_pending(connection, row), row.secret)
 
 
 def use_pending(connection: Connection, pending_id: str, now: float) -> bool:
@@ -237,13 +246,13 @@ def renew_pending(connection: Connection, pending_id: str, secret: bytes, times:
         .returning(*pending.c)
     )
     row = connection.execute(statement).one_or_none()
-    return None if row is None else _pending(row)
+    return None if row is None else _pending(connection, row)
 
 
 def pending_of_id(connection: Connection, pending_id: str, now: float) -> Pending | None:
     """What waits under this id."""
     row = connection.execute(select(pending).where(*_is_open(pending_id, now))).one_or_none()
-    return None if row is None else _pending(row)
+    return None if row is None else _pending(connection, row)
 
 
 def pending_of_secret(connection: Connection, purpose: Purpose, secret: bytes, now: float) -> Pending | None:
@@ -258,21 +267,23 @@ def pending_of_secret(connection: Connection, purpose: Purpose, secret: bytes, n
             pending.c.expires_at > now,
         )
     ).one_or_none()
-    return None if row is None else _pending(row)
+    return None if row is None else _pending(connection, row)
 
 
 def _is_open(pending_id: str, now: float) -> tuple[Any, ...]:
     return pending.c.pending_id == pending_id, pending.c.used_at.is_(None), pending.c.expires_at > now
 
 
-def _pending(row: Row[Any]) -> Pending:
+def _pending(connection: Connection, row: Row[Any]) -> Pending:
+    email, password_hash = open_rows(connection, [row], [pending.c.email, pending.c.password_hash])[0]
     return Pending(
         pending_id=row.pending_id,
         purpose=Purpose(row.purpose),
         mailbox=row.mailbox,
-        email=row.email,
+        subject=row.subject,
+        email=email,
         account_id=row.account_id,
-        password_hash=row.password_hash,
+        password_hash=password_hash,
         attempt_id=row.attempt_id,
         language=row.language,
         created_at=row.created_at,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from doorward.accounts import addresses, tables
 from doorward.accounts.book import Book
 from doorward.accounts.confirmations import PREFIX, Confirmations
-from doorward.accounts.entrance import mailbox_digest
+from doorward.accounts.entrance import mailbox_index, mailbox_subject
 from doorward.accounts.errors import LinkUsedError
 from doorward.accounts.model import Account, Entered, Pending, Purpose, Visitor
 from doorward.accounts.parts import AccountsParts
@@ -44,7 +44,8 @@ class Welcome:
         pending = Pending(
             pending_id=new_id(PREFIX, now),
             purpose=Purpose.ADMIN,
-            mailbox=mailbox_digest(self._parts, address),
+            mailbox=mailbox_index(self._parts, address),
+            subject=mailbox_subject(self._parts, address),
             email=address.text,
             account_id="",
             password_hash="",
@@ -78,7 +79,7 @@ class Welcome:
             account = self._account(connection, pending.mailbox, self._fresh(pending.email, Role.ADMIN, "en"))
             if account.role is not Role.ADMIN:
                 account = self._promoted(connection, account)
-            return self._sessions.start(connection, account, pending.mailbox, visitor, "")
+            return self._sessions.start(connection, account, visitor, "")
 
         started = await self._parts.database.write(work)
         if started is None:
@@ -93,11 +94,11 @@ class Welcome:
             raise LinkUsedError
         email = await self._parts.redeem_invitation(token)
         address = addresses.parse(email)
-        mailbox = mailbox_digest(self._parts, address)
+        mailbox = mailbox_index(self._parts, address)
 
         def work(connection: Connection) -> Started:
             account = self._account(connection, mailbox, self._fresh(address.text, Role.MEMBER, language))
-            return self._sessions.start(connection, account, mailbox, visitor, "")
+            return self._sessions.start(connection, account, visitor, "")
 
         started = await self._parts.database.write(work)
         _log.info("invitation_accepted", account_id=started.entered.account.account_id)

@@ -44,7 +44,8 @@ class Recorder:
         if verdict.action in _LET_FURTHER and payment.receipt in _PAID:
             attempt_id = new_id("att", arrival.at)
             if arrival.attempt is Attempt.SIGNUP:
-                await self._database.write(lambda connection: _add(connection, attempt_id, signals, payment, verdict))
+                name = tables.AttemptName(attempt_id, arrival.mailbox or arrival.email)
+                await self._database.write(lambda connection: _add(connection, name, signals, payment, verdict))
             self._keep(attempt_id, (signals, payment, verdict.action))
             verdict = replace(verdict, attempt_id=attempt_id)
         self.count(arrival.at, arrival.attempt, verdict)
@@ -100,10 +101,12 @@ class Recorder:
         ]
 
 
-def _add(connection: Connection, attempt_id: str, signals: Signals, payment: Payment, verdict: Verdict) -> None:
+def _add(
+    connection: Connection, name: tables.AttemptName, signals: Signals, payment: Payment, verdict: Verdict
+) -> None:
     tables.add_attempt(
         connection,
-        attempt_id,
+        name,
         signals,
         payment,
         action=verdict.action.value,

@@ -1,8 +1,8 @@
 """The gate's rows: versions of the posture, signals of paid attempts, places on the wait-list, the baseline."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -24,6 +24,9 @@ from sqlalchemy import (
 
 from doorward.gate.model import Change, Level, Payment, Posture, Receipt, Row, Signals
 from doorward.stores.schema import METADATA, Serial, upsert
+from doorward.stores.sealed import NOTHING, Sealed, open_cell, open_rows, sealed, sealer_of
+
+MAILBOX_INDEX: Final = "gate.place.mailbox"  # names the key of the blind index
 
 posture_changes = Table(
     "gate_posture_changes",
@@ -48,7 +51,8 @@ attempts = Table(
     METADATA,
     Column("attempt_id", Text, primary_key=True),
     Column("at", Double, nullable=False),
-    Column("signals", Text, nullable=False),  # JSON of model.Signals
+    Column("subject", Text, nullable=False),  # whose key: the mailbox's
+    Column("signals", Sealed(row="attempt_id", subject="subject"), nullable=False),  # JSON of model.Signals
     Column("receipt", Text, nullable=False),
     Column("price", Integer, nullable=False),
     Column("action", Text, nullable=False),
@@ -62,10 +66,11 @@ places = Table(
     METADATA,
     Column("sequence", Serial, primary_key=True, autoincrement=True),
     Column("place_id", Text, nullable=False, unique=True),
-    Column("email", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # whose key: the mailbox's
+    Column("email", Sealed(row="place_id", subject="subject"), nullable=False),
     Column("language", Text, nullable=False),
-    Column("email_digest", LargeBinary, nullable=False, unique=True),
-    Column("signals", Text, nullable=False),
+    Column("mailbox", LargeBinary, nullable=False, unique=True),  # blind index: one mailbox has one place
+    Column("signals", Sealed(row="place_id", subject="subject"), nullable=False),
     Column("state", Text, nullable=False),  # waiting, invited or joined
     Column("created_at", Double, nullable=False),
     Column("invited_at", Double, nullable=False),
@@ -80,6 +85,24 @@ baselines = Table(
     Column("payload", LargeBinary, nullable=False),
     Column("saved_at", Double, nullable=False),
 )
+
+
+class AttemptName(NamedTuple):
+    """An attempt and whose it is."""
+
+    attempt_id: str
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class NextPlace:
+    """A place on the wait-list whose turn is near."""
+
+    place_id: str
+    subject: str
+    email: str
+    language: str
+    signals: Signals
 
 
 def add_change(connection: Connection, change: Change, from_level: Level) -> int:
@@ -159,33 +182,28 @@ def _row(found: Any) -> Row:
     return Row(found.version, change, Level(found.from_level), found.at)
 
 
-def add_attempt(connection: Connection, attempt_id: str, signals: Signals, payment: Payment, **verdict: Any) -> None:
+def add_attempt(connection: Connection, name: AttemptName, signals: Signals, payment: Payment, **verdict: Any) -> None:
     """Record what an attempt looked like; `verdict` holds action, reason and posture_version."""
-    connection.execute(
-        insert(attempts).values(
-            attempt_id=attempt_id,
-            at=signals.at,
-            signals=msgspec.json.encode(signals).decode(),
-            receipt=payment.receipt.value,
-            price=payment.price,
-            **verdict,
-        )
-    )
+    values = {
+        "attempt_id": name.attempt_id,
+        "at": signals.at,
+        "subject": sealer_of(connection).subject_of(name.mailbox),
+        "signals": msgspec.json.encode(signals).decode(),
+        "receipt": payment.receipt.value,
+        "price": payment.price,
+        **verdict,
+    }
+    connection.execute(insert(attempts), sealed(connection, attempts, values))
 
 
 def read_attempt(connection: Connection, attempt_id: str) -> tuple[Signals, Payment, str] | None:
     """The signals and payment of an attempt, and the action it met."""
     found = connection.execute(select(attempts).where(attempts.c.attempt_id == attempt_id)).one_or_none()
-    if found is None:
+    recorded = "" if found is None else open_cell(connection, found, attempts.c.signals, shredded="")
+    if found is None or not recorded:  # nothing was recorded, or the person was deleted since
         return None
-    signals = msgspec.json.decode(found.signals, type=Signals)
+    signals = msgspec.json.decode(recorded, type=Signals)
     return signals, Payment(Receipt(found.receipt), found.price), found.action
-
-
-def read_attempts(connection: Connection, attempt_ids: Sequence[str]) -> dict[str, Signals]:
-    """The signals of several attempts."""
-    query = select(attempts.c.attempt_id, attempts.c.signals).where(attempts.c.attempt_id.in_(attempt_ids))
-    return {row.attempt_id: msgspec.json.decode(row.signals, type=Signals) for row in connection.execute(query)}
 
 
 def sweep(connection: Connection, attempts_before: float, places_before: float) -> None:
@@ -194,11 +212,14 @@ def sweep(connection: Connection, attempts_before: float, places_before: float) 
     connection.execute(delete(places).where(places.c.created_at < places_before))
 
 
-def take_place(connection: Connection, values: dict[str, Any]) -> tuple[str, bool]:
-    """The id of the address's place, and whether it is new."""
-    statement = upsert(connection, places).values(**values).on_conflict_do_nothing(index_elements=["email_digest"])
-    is_new = connection.execute(statement).rowcount == 1
-    found = connection.execute(select(places.c.place_id).where(places.c.email_digest == values["email_digest"]))
+def take_place(connection: Connection, mailbox: str, values: dict[str, Any]) -> tuple[str, bool]:
+    """The id of the mailbox's place, and whether it is new."""
+    sealer = sealer_of(connection)
+    index = sealer.index(MAILBOX_INDEX, mailbox)
+    row = sealed(connection, places, {**values, "mailbox": index, "subject": sealer.subject_of(mailbox)})
+    statement = upsert(connection, places).on_conflict_do_nothing(index_elements=["mailbox"])
+    is_new = connection.execute(statement, row).rowcount == 1
+    found = connection.execute(select(places.c.place_id).where(places.c.mailbox == index))
     return str(found.scalar_one()), is_new
 
 
@@ -215,10 +236,16 @@ def read_place(connection: Connection, place_id: str) -> tuple[str, int] | None:
     return "waiting", int(connection.execute(ahead).scalar_one())
 
 
-def next_places(connection: Connection, limit: int) -> list[Any]:
-    """The places whose turn is next: place_id, email, language, signals."""
-    query = select(places.c.place_id, places.c.email, places.c.language, places.c.signals)
-    return list(connection.execute(query.where(places.c.state == "waiting").order_by(places.c.sequence).limit(limit)))
+def next_places(connection: Connection, limit: int) -> list[NextPlace]:
+    """The places whose turn is next."""
+    waiting = select(places).where(places.c.state == "waiting")
+    rows = connection.execute(waiting.order_by(places.c.sequence).limit(limit)).all()
+    texts = open_rows(connection, rows, [places.c.email, places.c.signals], shredded="")
+    return [
+        NextPlace(row.place_id, row.subject, email, row.language, msgspec.json.decode(signals, type=Signals))
+        for row, (email, signals) in zip(rows, texts, strict=True)
+        if email and signals
+    ]
 
 
 def mark_invited(connection: Connection, place_id: str, at: float) -> bool:
@@ -230,14 +257,15 @@ def mark_invited(connection: Connection, place_id: str, at: float) -> bool:
 def read_invited(connection: Connection, place_id: str) -> tuple[str, float] | None:
     """Address and moment of an invitation that has not been used."""
     invited = (places.c.place_id == place_id) & (places.c.state == "invited")
-    found = connection.execute(select(places.c.email, places.c.invited_at).where(invited)).one_or_none()
-    return None if found is None else (found.email, found.invited_at)
+    found = connection.execute(select(places).where(invited)).one_or_none()
+    email = "" if found is None else open_cell(connection, found, places.c.email, shredded="")
+    return None if found is None or not email else (email, found.invited_at)
 
 
 def mark_joined(connection: Connection, place_id: str) -> bool:
     """Use an invitation, once, and forget the address; False if it was used."""
     invited = (places.c.place_id == place_id) & (places.c.state == "invited")
-    return connection.execute(update(places).where(invited).values(state="joined", email="")).rowcount == 1
+    return connection.execute(update(places).where(invited).values(state="joined", email=NOTHING)).rowcount == 1
 
 
 def count_waiting(connection: Connection) -> int:

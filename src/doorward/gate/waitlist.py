@@ -20,6 +20,7 @@ from doorward.gate.errors import InvitationUsedError, PlaceNotFoundError
 from doorward.gate.model import Level, Signals
 from doorward.gate.parts import GateParts
 from doorward.gate.sense import sense
+from doorward.gate.tables import NextPlace
 from doorward.hall.events import PlaceInvited, PlaceTaken
 from doorward.hall.ids import is_id, new_id
 from doorward.hall.model import Arrival, Letter, Place
@@ -52,7 +53,6 @@ class WaitingLine:
             "place_id": new_id("plc", arrival.at),
             "email": arrival.email,
             "language": arrival.language,
-            "email_digest": self._parts.keys.digest("gate.place.email", arrival.mailbox or arrival.email),
             "signals": msgspec.json.encode(signals).decode(),
             "state": "waiting",
             "created_at": arrival.at,
@@ -61,7 +61,7 @@ class WaitingLine:
         cohort = row.change.cohort if row is not None else ""
 
         def work(connection: Connection) -> tuple[str, int]:
-            place_id, is_new = tables.take_place(connection, values)
+            place_id, is_new = tables.take_place(connection, arrival.mailbox or arrival.email, values)
             if is_new:
                 fact = PlaceTaken(at=arrival.at, place_id=place_id, cohort=cohort)
                 self._parts.outbox.publish(connection, fact)
@@ -97,11 +97,7 @@ class WaitingLine:
         if due == 0 or self._book.current.level("*", at) is Level.WAITLIST:
             return 0
         found = await self._parts.database.read(lambda connection: tables.next_places(connection, _LOOK_AHEAD * due))
-        letters = [
-            (place.place_id, self._letter(place.place_id, place.email, place.language))
-            for place in found
-            if not self._is_held(place.signals, at)
-        ][:due]
+        letters = [(place, self._letter(place)) for place in found if not self._is_held(place.signals, at)][:due]
         if not letters:
             return 0
         invited = await self._parts.database.write(lambda connection: self._invite(connection, letters, at))
@@ -111,22 +107,21 @@ class WaitingLine:
     def _share_of_round(self) -> float:
         return self._settings.invites_per_minute * INVITE_EVERY_SECONDS / 60
 
-    def _is_held(self, recorded: str, at: float) -> bool:
-        signals = replace(msgspec.json.decode(recorded, type=Signals), at=at)
-        row = self._book.index.strictest(signals)
+    def _is_held(self, recorded: Signals, at: float) -> bool:
+        row = self._book.index.strictest(replace(recorded, at=at))
         return row is not None and row.change.level is Level.WAITLIST
 
-    def _letter(self, place_id: str, email: str, language: str) -> Letter:
-        link = f"{self._parts.public_url.rstrip('/')}/welcome/{self._signed('invitation', place_id)}"
+    def _letter(self, place: NextPlace) -> Letter:
+        link = f"{self._parts.public_url.rstrip('/')}/welcome/{self._signed('invitation', place.place_id)}"
         days = self._settings.invitation_lifetime_days
-        return self._parts.stationery.letter("gate/invitation", email, language, link=link, days=days)
+        return self._parts.stationery.letter("gate/invitation", place.email, place.language, link=link, days=days)
 
-    def _invite(self, connection: Connection, letters: list[tuple[str, Letter]], at: float) -> int:
+    def _invite(self, connection: Connection, letters: list[tuple[NextPlace, Letter]], at: float) -> int:
         invited = 0
-        for place_id, letter in letters:
-            if tables.mark_invited(connection, place_id, at):
-                self._parts.postbox.enqueue(connection, letter)
-                self._parts.outbox.publish(connection, PlaceInvited(at=at, place_id=place_id))
+        for place, letter in letters:
+            if tables.mark_invited(connection, place.place_id, at):
+                self._parts.postbox.enqueue(connection, letter, place.subject)
+                self._parts.outbox.publish(connection, PlaceInvited(at=at, place_id=place.place_id))
                 invited += 1
         return invited
 

@@ -149,6 +149,10 @@ class PersonKey(Protocol):
 class Sealer(Protocol):
     """The vault, as far as tables need it. A *subject* names whose key it is: an account, or a mailbox without one."""
 
+    def bind(self, connection: Connection) -> None:
+        """Make a database this key ring's, if it has none yet."""
+        ...
+
     def key_for(self, connection: Connection, subject: str) -> PersonKey:
         """The subject's key, made in the running transaction if there is none yet."""
         ...

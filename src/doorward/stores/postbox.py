@@ -57,8 +57,10 @@ class Postbox:
         """Whether letters stay here, because no mail server is configured."""
         return self._server is None
 
-    def enqueue(self, connection: Connection, letter: Letter) -> str:
+    def enqueue(self, connection: Connection, letter: Letter, person: str) -> str:
         """Put a letter in the box, in the transaction that is running on `connection`; returns the letter's id.
+
+        `person`: the subject whose key seals it (see `hall.doors.Sealer.subject_of`).
 
         Raises:
             InvalidInputError: the recipient or the subject is not one, or the letter is too long.
@@ -66,7 +68,8 @@ class Postbox:
         check_letter(letter)
         now = self._clock.now()
         letter_id = new_id("ltr", now)
-        rows.add_letter(connection, letter_id, letter, now, rows.SUNK if self.is_sink else rows.WAITING)
+        new = rows.NewLetter(letter_id, letter, person, now)
+        rows.add_letter(connection, new, rows.SUNK if self.is_sink else rows.WAITING)
         after_commit(connection, self._pump.ring_from_thread)
         return letter_id
 

@@ -5,16 +5,18 @@ a waiting letter by moving its next attempt into the future: if it dies, another
 Sent and failed letters lose their words at once (they hold codes and links), and sunk ones are kept within limits.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from sqlalchemy import (
     Column,
     Connection,
     Double,
     Index,
     Integer,
+    LargeBinary,
     Row,
     Table,
     Text,
@@ -25,8 +27,12 @@ from sqlalchemy import (
     update,
 )
 
+from doorward.hall.errors import SealBrokenError, ShreddedError
 from doorward.hall.model import Letter
 from doorward.stores.schema import METADATA, Serial
+from doorward.stores.sealed import NOTHING, Sealed, open_rows, sealed, sealer_of
+
+_log = structlog.get_logger("doorward.stores")
 
 WAITING, SENT, SUNK, FAILED = "waiting", "sent", "sunk", "failed"
 
@@ -35,21 +41,25 @@ letters = Table(
     METADATA,
     Column("sequence", Serial, primary_key=True, autoincrement=True),
     Column("letter_id", Text, nullable=False, unique=True),
-    Column("recipient", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("text", Text, nullable=False),
-    Column("html", Text, nullable=False),
+    Column("person", Text, nullable=False),  # whose key seals the letter
+    Column("recipient", Sealed(row="letter_id", subject="person"), nullable=False),
+    Column("recipient_index", LargeBinary, nullable=False),  # blind index, for the sink's filter
+    Column("subject", Sealed(row="letter_id", subject="person"), nullable=False),
+    Column("text", Sealed(row="letter_id", subject="person"), nullable=False),
+    Column("html", Sealed(row="letter_id", subject="person"), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("state", Text, nullable=False),  # waiting, sent, sunk or failed
     Column("attempts", Integer, nullable=False),
     Column("next_attempt_at", Double, nullable=False),
-    Column("last_error", Text, nullable=False),
+    Column("last_error", Text, nullable=False),  # a code, never the server's words
     Index(None, "state", "next_attempt_at"),
-    Index(None, "recipient", "sequence"),
+    Index(None, "recipient_index", "sequence"),
     sqlite_autoincrement=True,
 )
 
-_NO_WORDS = {"subject": "", "text": "", "html": ""}
+RECIPIENT_INDEX: Final = "letters.recipient"  # names the key of the blind index
+_SEALED: Final = (letters.c.recipient, letters.c.subject, letters.c.text, letters.c.html)
+_NO_WORDS: Final = {"subject": NOTHING, "text": NOTHING, "html": NOTHING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +84,33 @@ class SunkLetter:
     at: float
 
 
-def add_letter(connection: Connection, letter_id: str, letter: Letter, now: float, state: str) -> None:
+@dataclass(frozen=True, slots=True)
+class NewLetter:
+    """A letter that is put in the box; `person` names whose key seals it."""
+
+    letter_id: str
+    letter: Letter
+    person: str
+    created_at: float
+
+
+def add_letter(connection: Connection, new: NewLetter, state: str) -> None:
     """Insert a letter in the running transaction."""
-    connection.execute(
-        insert(letters).values(
-            letter_id=letter_id,
-            recipient=letter.recipient,
-            subject=letter.subject,
-            text=letter.text,
-            html=letter.html,
-            created_at=now,
-            state=state,
-            attempts=0,
-            next_attempt_at=now,
-            last_error="",
-        )
-    )
+    values = {
+        "letter_id": new.letter_id,
+        "person": new.person,
+        "recipient": new.letter.recipient,
+        "recipient_index": sealer_of(connection).index(RECIPIENT_INDEX, new.letter.recipient),
+        "subject": new.letter.subject,
+        "text": new.letter.text,
+        "html": new.letter.html,
+        "created_at": new.created_at,
+        "state": state,
+        "attempts": 0,
+        "next_attempt_at": new.created_at,
+        "last_error": "",
+    }
+    connection.execute(insert(letters), sealed(connection, letters, values))
 
 
 def claim_letters(connection: Connection, now: float, until: float, limit: int) -> list[WaitingLetter]:
@@ -104,11 +125,14 @@ def claim_letters(connection: Connection, now: float, until: float, limit: int) 
     rows = connection.execute(due).all()
     taken = [row.sequence for row in rows]
     connection.execute(update(letters).where(letters.c.sequence.in_(taken)).values(next_attempt_at=until))
+    found = _read(connection, rows)
+    for row, letter in zip(rows, found, strict=True):
+        if letter is None:
+            close_letter(connection, row.letter_id, FAILED, "unreadable")
     return [
-        WaitingLetter(
-            row.letter_id, Letter(row.recipient, row.subject, row.text, row.html), row.created_at, row.attempts
-        )
-        for row in rows
+        WaitingLetter(row.letter_id, letter, row.created_at, row.attempts)
+        for row, letter in zip(rows, found, strict=True)
+        if letter is not None
     ]
 
 
@@ -138,9 +162,13 @@ def sunk_letters(connection: Connection, after: int, recipient: str, limit: int)
     """Letters in the sink behind a sequence number, in order, perhaps of one recipient only."""
     query = select(letters).where(letters.c.state == SUNK, letters.c.sequence > after)
     if recipient:
-        query = query.where(letters.c.recipient == recipient)
-    rows = connection.execute(query.order_by(letters.c.sequence).limit(limit))
-    return [SunkLetter(row.sequence, row.recipient, row.subject, row.text, row.html, row.created_at) for row in rows]
+        query = query.where(letters.c.recipient_index == sealer_of(connection).index(RECIPIENT_INDEX, recipient))
+    rows = connection.execute(query.order_by(letters.c.sequence).limit(limit)).all()
+    return [
+        SunkLetter(row.sequence, letter.recipient, letter.subject, letter.text, letter.html, row.created_at)
+        for row, letter in zip(rows, _read(connection, rows), strict=True)
+        if letter is not None
+    ]
 
 
 def prune_letters(connection: Connection, before: float, keep_sunk: int, limit: int) -> int:
@@ -170,5 +198,22 @@ def _change(connection: Connection, letter_id: str, **values: object) -> None:
     connection.execute(update(letters).where(letters.c.letter_id == letter_id).values(**values))
 
 
-def _letter(row: Row[Any]) -> Letter:
-    return Letter(row.recipient, row.subject, row.text, row.html)
+def _read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Letter | None]:
+    """The letters of these rows; None for what cannot be read: its person's key is gone, or the row was changed.
+
+    One such row must not keep the other letters from leaving, so they are then opened one by one.
+    """
+    try:
+        return [Letter(*texts) for texts in open_rows(connection, rows, _SEALED)]
+    except (ShreddedError, SealBrokenError):
+        return [_read_one(connection, row) for row in rows]
+
+
+def _read_one(connection: Connection, row: Row[Any]) -> Letter | None:
+    try:
+        return Letter(*open_rows(connection, [row], _SEALED)[0])
+    except ShreddedError:
+        return None
+    except SealBrokenError as error:
+        _log.error("letter_broken", letter_id=row.letter_id, code=error.code)
+        return None

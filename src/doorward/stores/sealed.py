@@ -99,27 +99,46 @@ def open_cells(
     connection: Connection, rows: Sequence[Row[Any]], column: Column[Any], *, shredded: str | None = None
 ) -> list[str]:
     """The texts of a sealed column in many rows; their keys are looked up in one question (see `open_cell`)."""
-    kind, table, name = cast("Sealed", column.type), column.table.name, column.name
-    subjects = {getattr(row, kind.subject) for row in rows if getattr(row, name)}
-    keys = sealer_of(connection).keys_of(connection, subjects) if subjects else {}
-    texts = []
-    for row in rows:
-        envelope, key = getattr(row, name), keys.get(getattr(row, kind.subject))
-        cell = Cell(table, name, str(getattr(row, kind.row)))
-        texts.append(_unsealed(key, cell, envelope, shredded) if envelope else "")
-    return texts
+    return [texts[0] for texts in open_rows(connection, rows, [column], shredded=shredded)]
 
 
-def _unsealed(key: PersonKey | None, cell: Cell, envelope: bytes, shredded: str | None) -> str:
-    if key is not None:
-        try:
-            return key.unseal(cell, envelope)
-        except ShreddedError:  # the version that sealed this is gone
-            if shredded is None:
-                raise
-    if shredded is None:
-        raise ShreddedError
-    return shredded
+def open_rows(
+    connection: Connection, rows: Sequence[Row[Any]], columns: Sequence[Column[Any]], *, shredded: str | None = None
+) -> list[list[str]]:
+    """The texts of several sealed columns of one table in many rows, in the order of `columns` (see `open_cell`).
+
+    The rows hold these columns and those that name row and subject, under the names that they have in the table.
+    """
+    if not rows:
+        return []
+    opened = [_Opened(column) for column in columns]
+    owners = {kind.subject for kind in opened}
+    subjects = {getattr(row, owner) for owner in owners for row in rows}
+    keys = sealer_of(connection).keys_of(connection, subjects)
+    return [[one.text(row, keys, shredded) for one in opened] for row in rows]
+
+
+class _Opened:
+    """A sealed column while rows of it are read."""
+
+    def __init__(self, column: Column[Any]) -> None:
+        kind = cast("Sealed", column.type)
+        self.table, self.name, self.row, self.subject = column.table.name, column.name, kind.row, kind.subject
+
+    def text(self, row: Row[Any], keys: Mapping[str, PersonKey], shredded: str | None) -> str:
+        envelope = getattr(row, self.name)
+        if not envelope:
+            return ""
+        key = keys.get(getattr(row, self.subject))
+        if key is not None:
+            try:
+                return key.unseal(Cell(self.table, self.name, str(getattr(row, self.row))), envelope)
+            except ShreddedError:  # the version that sealed this is gone
+                if shredded is None:
+                    raise
+        if shredded is None:
+            raise ShreddedError
+        return shredded
 
 
 def sealed_columns(table: Table) -> dict[str, Sealed]:

@@ -25,9 +25,9 @@ from doorward.hall.secrets import Secrets
 from doorward.stores.counters import open_counters
 from doorward.stores.outbox import Outbox
 from doorward.stores.postbox import Postbox
-from doorward.stores.schema import METADATA
 from doorward.stores.settings import MailSettings
 from doorward.stores.sql import Database
+from rows import open_rows, vault_of
 
 PASSWORD = "violet anchor tuesday marmalade"
 
@@ -119,6 +119,7 @@ def _built(database: Database, clock: SteppedClock, door: Door, **settings: Any)
     return AccountsParts(
         settings=AccountsSettings(hash_threads=1, **settings),
         secrets=Secrets("a master secret for tests, long enough"),
+        sealer=vault_of(database),
         clock=clock,
         database=database,
         counters=open_counters("memory://", clock),
@@ -170,8 +171,7 @@ async def _room(database: Database, clock: SteppedClock, settings: dict[str, Any
 @pytest.fixture
 async def room(sqlite_url: str, clock: SteppedClock, settings: dict[str, Any]) -> AsyncIterator[Room]:
     """The accounts on SQLite."""
-    database = Database.open(sqlite_url)
-    await database.write(METADATA.create_all)
+    database = await open_rows(sqlite_url)
     async for built in _room(database, clock, settings):
         yield built
     await database.close()

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 from doorward.accounts import commands
 from doorward.accounts.model import Visitor
 from doorward.accounts.service import Accounts
-from doorward.stores.schema import METADATA
-from doorward.stores.sql import Database
+from rows import open_rows
 
 
 @pytest.fixture
@@ -30,8 +29,7 @@ def commands_room(sqlite_url, built_parts):
 
     @asynccontextmanager
     async def opened():
-        database = Database.open(sqlite_url)
-        await database.write(METADATA.create_all)
+        database = await open_rows(sqlite_url)
         accounts = Accounts(built_parts(database))
         yield accounts
         accounts.close()

@@ -165,10 +165,10 @@ async def test_the_session_that_came_along_is_replaced(room, owner):
 
 
 async def test_a_hash_with_older_parameters_is_renewed_at_log_in(room, owner, monkeypatch):
-    known = await room.accounts.login._account_of(room.parts.secrets.digest("accounts.mailbox", "ada@example.com"))
+    known = await room.accounts.login._account_of(room.parts.sealer.index("accounts.mailbox", "ada@example.com"))
     monkeypatch.setattr(room.accounts.hasher, "is_outdated", lambda stored: stored == known.password_hash)
     assert isinstance(await begin(room, PASSWORD, device=owner.device), Entered)
-    renewed = await room.accounts.login._account_of(room.parts.secrets.digest("accounts.mailbox", "ada@example.com"))
+    renewed = await room.accounts.login._account_of(room.parts.sealer.index("accounts.mailbox", "ada@example.com"))
     assert renewed.password_hash != known.password_hash
     assert await room.accounts.hasher.verify(PASSWORD, renewed.password_hash)
 

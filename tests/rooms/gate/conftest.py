@@ -18,9 +18,9 @@ from doorward.hall.secrets import Secrets
 from doorward.stores.counters import open_counters
 from doorward.stores.outbox import Outbox
 from doorward.stores.postbox import Postbox
-from doorward.stores.schema import METADATA
 from doorward.stores.settings import MailSettings
 from doorward.stores.sql import Database
+from rows import open_rows
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
@@ -90,8 +90,7 @@ def settings() -> GateSettings:
 @pytest.fixture
 async def rows() -> AsyncIterator[Database]:
     """A database in memory with all tables."""
-    database = Database.open("sqlite://")
-    await database.write(METADATA.create_all)
+    database = await open_rows("sqlite://")
     yield database
     await database.close()
 

@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 from doorward.gate import GateSettings
 from doorward.gate.commands import posture_app
 from doorward.hall.bus import Bus
-from doorward.stores.schema import METADATA
-from doorward.stores.sql import Database
+from rows import open_rows
 
 from .conftest import opened
 
@@ -22,8 +21,7 @@ def run(sqlite_url, clock):
 
     @asynccontextmanager
     async def opener():
-        database = Database.open(sqlite_url)
-        await database.write(METADATA.create_all)
+        database = await open_rows(sqlite_url)
         yield (await opened(GateSettings(), clock, database, Bus())).gate
         await database.close()
 
