@@ -101,7 +101,7 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter: a port that is no number
         raise StoreSetupError("The database URL cannot be read.") from error
     backend = parsed.get_backend_name()
     if backend == "sqlite":

@@ -75,9 +75,9 @@ class DataKey:
             raise SealBrokenError
         try:
             data = self._cipher.decrypt(nonce, envelope[_HEAD.size :], _associated(cell, version))
-        except InvalidTag as error:
+            return _without_filling(data).decode()
+        except (InvalidTag, UnicodeDecodeError) as error:
             raise SealBrokenError from error
-        return data.rstrip(b"\0")[:-1].decode()
 
 
 def version_of(envelope: bytes) -> int:
@@ -91,9 +91,18 @@ def version_of(envelope: bytes) -> int:
     return int.from_bytes(envelope[1:3], "big")
 
 
+def _without_filling(data: bytes) -> bytes:
+    """4. The text without its filling; whoever sealed without ours did not seal here."""
+    text = data.rstrip(b"\0")
+    if len(data) % _BLOCK_BYTES or text[-1:] != _END or len(data) - len(text) >= _BLOCK_BYTES:
+        raise SealBrokenError
+    return text[:-1]
+
+
 def _associated(cell: Cell, version: int) -> bytes:
-    # No part can hold a NUL (names are ours, ids have none), so no two cells have the same bytes.
-    return f"{cell.table}\0{cell.column}\0{cell.row}\0{version}".encode()
+    """3. The cell's name. The lengths in front keep two cells apart whatever their parts are made of."""
+    parts = f"{cell.table}{cell.column}{cell.row}"
+    return f"{version}\0{len(cell.table)}\0{len(cell.column)}\0{parts}".encode()
 
 
 class Kek:

@@ -10,11 +10,54 @@ class KeyRingError(ConflictError):
     advice = "Nothing was changed. See docs/howto/key-ring.md, and `doorward vault status`."
 
 
+class DamagedRingError(KeyRingError):
+    """The key ring's file is not a key ring, or was changed."""
+
+    code = "vault.ring_damaged"
+    advice = "Nothing was changed. Put your copy of the file in its place (docs/howto/key-ring.md, “Back up”)."
+
+
+class NewerRingError(KeyRingError):
+    """The key ring's file was made by a newer Doorward."""
+
+    code = "vault.ring_newer"
+    advice = "Nothing was changed. Run that version, or a newer one."
+
+
+class FileThereError(KeyRingError):
+    """There is a file of this name already."""
+
+    code = "vault.file_there"
+    advice = "Nothing was changed. Move it away if it is not needed any more."
+
+
 class WrongKeyError(KeyRingError):
     """This key or passphrase does not open the key ring."""
 
     code = "vault.wrong_key"
     advice = "Nothing was changed. Give the right one, or open the ring with its recovery sheet."
+
+
+class WeakPassphraseError(KeyRingError):
+    """This passphrase can be guessed."""
+
+    code = "vault.weak_passphrase"
+    advice = "Nothing was changed. Take six random words: whoever has the file can guess as long as they like."
+
+
+class RecoverySheetError(WrongKeyError):
+    """This is not what stands on the recovery sheet."""
+
+    code = "vault.recovery_sheet"
+    advice = "Nothing was changed. Compare with the sheet letter by letter; its ring must be the one of this file."
+
+
+class KeyServiceAwayError(KeyRingError):
+    """The key service cannot be reached."""
+
+    code = "vault.key_service_away"
+    status = 503
+    advice = "Nothing was changed. Bring it back, or open the ring with its recovery sheet."
 
 
 class RingMissingError(KeyRingError):

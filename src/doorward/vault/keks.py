@@ -1,6 +1,7 @@
 """The key-encryption keys of this database, opened by the ring; looked up again when an unknown version turns up."""
 
 import threading
+from collections.abc import Callable
 
 from sqlalchemy import Connection
 
@@ -14,8 +15,8 @@ from doorward.vault.ring import Ring
 class KeyEncryptionKeys:
     """Opened on first use, kept in memory only. Used from several threads."""
 
-    def __init__(self, ring: Ring) -> None:
-        """Open keys with `ring`."""
+    def __init__(self, ring: Callable[[], Ring]) -> None:
+        """Open keys with what `ring` answers (it raises VaultLockedError while the vault is locked)."""
         self._ring = ring
         self._lock = threading.Lock()
         self._keks: dict[int, Kek] = {}
@@ -47,7 +48,7 @@ class KeyEncryptionKeys:
     def reload(self, connection: Connection) -> None:
         """Look again which keys there are."""
         found = tables.all_keks(connection)
-        opened = {one.version: Kek(self._ring.open_kek(one.version, one.sealed), one.version) for one in found}
+        opened = {one.version: Kek(self._ring().open_kek(one.version, one.sealed), one.version) for one in found}
         with self._lock:
             self._keks = opened
             self._active = max((one.version for one in found if one.state is KekState.ACTIVE), default=0)
@@ -59,5 +60,5 @@ class KeyEncryptionKeys:
 
     def add(self, connection: Connection, version: int, now: float) -> bool:
         """Make the key of a version in the running transaction; False if it is there already."""
-        sealed = self._ring.seal_kek(version, new_key())
+        sealed = self._ring().seal_kek(version, new_key())
         return tables.add_kek(connection, SealedKek(version, sealed, KekState.ACTIVE, now))

@@ -5,6 +5,7 @@ kept and unlocked.
 """
 
 import hmac
+import os
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -18,6 +19,7 @@ from doorward.vault.envelope import FORMAT, KEY_BYTES, new_key
 
 PREFIX: Final = "rng"
 _NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Ring:
 
     def seal_kek(self, version: int, key: bytes) -> bytes:
         """A key-encryption key as it may lie in the database."""
-        nonce = new_key()[:_NONCE_BYTES]
+        nonce = os.urandom(_NONCE_BYTES)
         return bytes([FORMAT]) + nonce + AESGCMSIV(self.kek_root).encrypt(nonce, key, self._bound(version))
 
     def open_kek(self, version: int, sealed: bytes) -> bytes:
@@ -46,7 +48,7 @@ class Ring:
         Raises:
             SealBrokenError: changed, or sealed by another ring.
         """
-        if len(sealed) < 1 + _NONCE_BYTES + KEY_BYTES or sealed[0] != FORMAT:
+        if len(sealed) != 1 + _NONCE_BYTES + KEY_BYTES + _TAG_BYTES or sealed[0] != FORMAT:
             raise SealBrokenError
         nonce, rest = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
         try:

@@ -1,50 +1,56 @@
 """The key ring's file: the ring sealed by its own key, and that key wrapped by each lock.
 
-The file is JSON and may be copied freely: without a lock's key it says nothing. It never changes while the service
-runs, so every node of a cluster can be given the same copy.
+1. The file is JSON and may be copied freely: without a lock's key it says nothing. While the service runs only
+   `doorward vault rekey` changes it, so every node of a cluster can be given the same copy.
+2. The ring is sealed together with all that the file says about its locks: whoever changes, adds or takes away a lock
+   without the ring's key is found out. The file is read only in exactly the form in which it is written, so any changed
+   byte is found even before a key is tried.
+3. The ring's own key stays when locks change. A fresh one would protect nothing: an old copy of the file and the key
+   that opened it then give the same ring (docs/adr/0013).
 """
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from msgspec import Meta
 
-from doorward.vault.envelope import new_key
-from doorward.vault.errors import KeyRingError, WrongKeyError
-from doorward.vault.locks import Lock
-from doorward.vault.privatefile import read_private, write_private
+from doorward.vault.envelope import KEY_BYTES, new_key
+from doorward.vault.errors import DamagedRingError, NewerRingError, WrongKeyError
+from doorward.vault.locks.lock import Lock, LockEntry
+from doorward.vault.privatefile import read_guarded, write_private
 from doorward.vault.ring import Ring
 
 FORMAT: Final = 1
 _NONCE_BYTES: Final = 12
-
-
-class LockEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The ring's key as one lock has wrapped it."""
-
-    kind: Annotated[str, Meta(max_length=32)]
-    parameters: dict[str, Any]
-    wrapped: bytes
+_Root = Annotated[bytes, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 
 
 class RingFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the file says."""
 
     format: int
-    ring_id: Annotated[str, Meta(max_length=64)]
+    ring_id: Annotated[str, Meta(max_length=64, pattern="^rng_[0-9a-z]{26}$")]
     locks: Annotated[tuple[LockEntry, ...], Meta(min_length=1, max_length=16)]
-    sealed: bytes
+    sealed: Annotated[bytes, Meta(max_length=16_384)]
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """What every version of the file will say."""
+
+    format: Annotated[int, Meta(ge=1)]
 
 
 class _Roots(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    kek_root: bytes
-    index_root: bytes
-    signing_root: bytes
-    backup_root: bytes
+    kek_root: _Root
+    index_root: _Root
+    signing_root: _Root
+    backup_root: _Root
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,32 +59,38 @@ class Kept:
 
     ring: Ring
     file: RingFile
+    key: bytes = field(repr=False)  # the ring's own, which the locks wrap
 
 
-def make(path: Path, locks: list[Lock]) -> Kept:
-    """Make a ring and keep it, under these locks; the file must not be there yet.
+def make(path: Path, locks: Sequence[Lock], ring: Ring | None = None) -> Kept:
+    """Keep a ring (a fresh one) under these locks; the file must not be there yet.
 
     Raises:
-        KeyRingError: it is there, or cannot be written.
+        FileThereError: it is there. KeyRingError: it cannot be written, or a lock cannot be had.
     """
-    ring, key = Ring.fresh(), new_key()
-    file = _file_of(ring, key, locks)
-    write_private(path, _encoded(file))
-    return Kept(ring, file)
+    ring, key = ring or Ring.fresh(), new_key()
+    file = sealed_file(ring, key, [lock.wrap(key, lock_context(ring.ring_id, lock.kind)) for lock in locks])
+    write_private(path, encoded(file))
+    return Kept(ring, file, key)
 
 
 def read(path: Path) -> RingFile:
     """The file as it is, still locked.
 
     Raises:
-        KeyRingError: missing, damaged, or made by a newer program.
+        DamagedRingError: it is not what we wrote. NewerRingError: made by a newer program.
+        KeyRingError: it cannot be read.
     """
+    data = read_guarded(path)
     try:
-        file = msgspec.json.decode(read_private(path), type=RingFile)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise KeyRingError(f"{path} is not a key ring, or is damaged.") from error
-    if file.format != FORMAT:
-        raise KeyRingError(f"{path} was made by a newer Doorward.")
+        version = msgspec.json.decode(data, type=_Version)
+        if version.format > FORMAT:
+            raise NewerRingError(f"{path} was made by a newer Doorward.")
+        file = msgspec.json.decode(data, type=RingFile)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise DamagedRingError(f"{path} is not a key ring, or is damaged.") from error
+    if encoded(file) != data:
+        raise DamagedRingError(f"{path} is damaged, or was changed by hand.")
     return file
 
 
@@ -86,55 +98,50 @@ def open_with(file: RingFile, lock: Lock) -> Kept:
     """Open a ring with one of its locks.
 
     Raises:
-        WrongKeyError: that lock does not open it. KeyRingError: the lock cannot be had.
+        WrongKeyError: that lock does not open it. DamagedRingError: the file was changed.
+        KeyRingError: the lock cannot be had.
     """
-    for entry in file.locks:
-        if entry.kind == lock.kind:
-            return Kept(_opened(file, lock.unwrap(entry.wrapped, _context(file.ring_id, entry.kind))), file)
-    raise WrongKeyError(f"The key ring has no lock of the kind {lock.kind!r}.")
+    entries = [entry for entry in file.locks if entry.kind == lock.kind]
+    problem = WrongKeyError(f"The key ring has no lock of the kind {lock.kind!r}.")
+    for entry in entries:  # more than one of a kind: a change of keys was interrupted
+        try:
+            key = lock.unwrap(entry, lock_context(file.ring_id, entry.kind))
+        except WrongKeyError as error:
+            problem = error
+        else:
+            return Kept(_opened(file, key), file, key)
+    raise problem
 
 
-def relock(path: Path, ring: Ring, locks: list[Lock]) -> Kept:
-    """Keep an open ring under other locks (and a fresh key of its own); the locks before do not open it any more.
-
-    Raises:
-        KeyRingError: the file cannot be written; then the former one is still there, whole.
-    """
-    file = _file_of(ring, new_key(), locks)
-    write_private(path, _encoded(file), replaces=True)
-    return Kept(ring, file)
-
-
-def _file_of(ring: Ring, key: bytes, locks: list[Lock]) -> RingFile:
+def sealed_file(ring: Ring, key: bytes, locks: Sequence[LockEntry]) -> RingFile:
+    """The file of an open ring whose key these locks have wrapped."""
     roots = _Roots(
         kek_root=ring.kek_root, index_root=ring.index_root, signing_root=ring.signing_root, backup_root=ring.backup_root
     )
-    nonce = new_key()[:_NONCE_BYTES]
-    sealed = AESGCMSIV(key).encrypt(nonce, msgspec.json.encode(roots), _context(ring.ring_id, "ring"))
-    entries = tuple(
-        LockEntry(
-            kind=lock.kind,
-            parameters=lock.parameters,
-            wrapped=lock.wrap(key, _context(ring.ring_id, lock.kind)),
-        )
-        for lock in locks
-    )
-    return RingFile(format=FORMAT, ring_id=ring.ring_id, locks=entries, sealed=nonce + sealed)
+    nonce = os.urandom(_NONCE_BYTES)
+    sealed = AESGCMSIV(key).encrypt(nonce, msgspec.json.encode(roots), _ring_context(ring.ring_id, locks))
+    return RingFile(format=FORMAT, ring_id=ring.ring_id, locks=tuple(locks), sealed=nonce + sealed)
+
+
+def lock_context(ring_id: str, kind: str) -> bytes:
+    """What a lock binds the ring's key to."""
+    return f"doorward/ring\0{ring_id}\0{kind}".encode()
+
+
+def encoded(file: RingFile) -> bytes:
+    """The file's bytes, the only form in which it is accepted (rule 2)."""
+    return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
 
 
 def _opened(file: RingFile, key: bytes) -> Ring:
     nonce, sealed = file.sealed[:_NONCE_BYTES], file.sealed[_NONCE_BYTES:]
     try:
-        data = AESGCMSIV(key).decrypt(nonce, sealed, _context(file.ring_id, "ring"))
+        data = AESGCMSIV(key).decrypt(nonce, sealed, _ring_context(file.ring_id, file.locks))
         roots = msgspec.json.decode(data, type=_Roots)
     except (InvalidTag, ValueError, msgspec.DecodeError) as error:
-        raise KeyRingError("The key ring's file is damaged.") from error
+        raise DamagedRingError from error
     return Ring(file.ring_id, roots.kek_root, roots.index_root, roots.signing_root, roots.backup_root)
 
 
-def _context(ring_id: str, purpose: str) -> bytes:
-    return f"doorward/ring\0{ring_id}\0{purpose}".encode()
-
-
-def _encoded(file: RingFile) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+def _ring_context(ring_id: str, locks: Sequence[LockEntry]) -> bytes:
+    return f"doorward/ring\0{ring_id}\0roots\0".encode() + msgspec.json.encode((FORMAT, tuple(locks)))

@@ -21,6 +21,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
     update,
 )
 
@@ -64,9 +65,14 @@ def ring_of(connection: Connection) -> str | None:
     return connection.execute(select(rings.c.ring_id)).scalar_one_or_none()
 
 
-def add_ring(connection: Connection, ring_id: str, now: float) -> None:
-    """Bind a database to a ring."""
+def add_ring(connection: Connection, ring_id: str, now: float) -> bool:
+    """Bind a database to a ring; False if it belongs to one by now."""
+    if connection.dialect.name == "postgresql":  # on SQLite there is one writer at a time anyway
+        connection.execute(text(f"LOCK TABLE {rings.name} IN SHARE ROW EXCLUSIVE MODE"))
+    if ring_of(connection) is not None:
+        return False
     connection.execute(insert(rings).values(ring_id=ring_id, created_at=now))
+    return True
 
 
 def add_kek(connection: Connection, kek: SealedKek) -> bool:
