@@ -161,4 +161,40 @@ class UpstreamHealthChanged(Event):
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class CertificateRenewed(Event):
+    """The public listener's certificate was ordered from an authority, the first one or a new one."""
+
+    name = "vault.certificate.renewed"
+
+    domains: list[str]
+    authority: str  # the address of its directory
+    serial: str  # hexadecimal
+    expires_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateFailed(Event):
+    """An authority gave no certificate; what was served before stays."""
+
+    name = "vault.certificate.failed"
+
+    domains: list[str]
+    authority: str
+    problem: str  # RFC 8555's name (`rateLimited`), or `away`, `timeout`, `untrusted`, `no_http_01`, `odd_answer`
+    failures: int  # in a row
+    retry_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateNearlyExpired(Event):
+    """Less than a quarter of the certificate's life is left, and the authority gives no new one."""
+
+    name = "vault.certificate.nearly_expired"
+
+    domains: list[str]
+    expires_at: float
+    problem: str
+
+
 EVENT_TYPES: dict[str, type[Event]] = {kind.name: kind for kind in Event.__subclasses__()}
