@@ -1,10 +1,11 @@
 """Questions that one room may ask another: small protocols, at most ten. `house.py` alone knows who answers.
 
 `edge` answers `Desk` and `Stationery`; the gate answers `Doorkeeper` and `WaitList`; accounts answer
-`StandingBook` and `Admissions`; upstream answers `Meter`; the vault answers `Sealer`, and hands out `PersonKey`s.
+`StandingBook` and `Admissions`; upstream answers `Meter`; the vault answers `Sealer` and `Shredder`, and hands out
+`PersonKey`s.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -21,6 +22,7 @@ from doorward.hall.model import (
     Offer,
     Place,
     Role,
+    ShredReceipt,
     Standing,
     Usage,
     Verdict,
@@ -149,10 +151,6 @@ class PersonKey(Protocol):
 class Sealer(Protocol):
     """The vault, as far as tables need it. A *subject* names whose key it is: an account, or a mailbox without one."""
 
-    def bind(self, connection: Connection) -> None:
-        """Make a database this key ring's, if it has none yet."""
-        ...
-
     def key_for(self, connection: Connection, subject: str) -> PersonKey:
         """The subject's key, made in the running transaction if there is none yet."""
         ...
@@ -167,4 +165,19 @@ class Sealer(Protocol):
 
     def subject_of(self, mailbox: str) -> str:
         """Whose key seals what concerns a mailbox that has no account (yet)."""
+        ...
+
+
+class Shredder(Protocol):
+    """The vault, as far as it makes people unreadable for good."""
+
+    def shred(self, connection: Connection, subjects: Sequence[str], reason: str) -> ShredReceipt:
+        """Destroy the keys of these subjects and every room's rows about them, in the running transaction.
+
+        Nothing can take it back once that transaction is committed.
+        """
+        ...
+
+    async def settled(self, receipt: ShredReceipt) -> ShredReceipt:
+        """Call it after the commit: write the shred list that outlives the database. The receipt as it is then."""
         ...

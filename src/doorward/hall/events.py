@@ -197,4 +197,27 @@ class CertificateNearlyExpired(Event):
     problem: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class PersonShredded(Event):
+    """The keys of a person were destroyed, and with them everything that was kept about them."""
+
+    name = "vault.person.shredded"
+
+    receipt_id: str
+    subjects: list[str]  # whose keys: `acc_…` and `mbx_…`
+    reason: str  # `person`, `admin:<account id>` or `operator`
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoneyTouched(Event):
+    """Somebody used a honey record, which nobody has an honest reason to use."""
+
+    name = "vault.honey.touched"
+
+    honey_id: str
+    kind: str  # account, key or row
+    where: str  # `login`, `street` or `unsealed`
+    count: int  # uses since the last such event of this record
+
+
 EVENT_TYPES: dict[str, type[Event]] = {kind.name: kind for kind in Event.__subclasses__()}

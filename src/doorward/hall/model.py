@@ -145,3 +145,18 @@ class Cell(NamedTuple):
     table: str
     column: str
     row: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShredReceipt:
+    """Proof that the keys of a person were destroyed, signed by the key ring. No personal value is in it."""
+
+    receipt_id: str
+    ring_id: str
+    subjects: tuple[str, ...]  # whose keys
+    shredded_at: float  # Unix seconds
+    cleared_at: float | None = None  # when the pages that held the rows were clear too; None: not yet
+    reason: str
+    destroyed: dict[str, int]  # table -> rows that went
+    public_key: str = ""  # Ed25519, hexadecimal
+    signature: str = ""  # of everything else, hexadecimal

@@ -6,6 +6,8 @@ from typing import Final
 MODULES: Final = (
     "doorward.vault.tables",
     "doorward.vault.acme_tables",
+    "doorward.vault.shred_tables",
+    "doorward.vault.honey_tables",
     "doorward.stores.outbox_tables",
     "doorward.stores.postbox_tables",
     "doorward.gate.tables",
