@@ -1,6 +1,7 @@
 """The street alone, for the benchmarks: the real book of standings with a thousand sessions, and real tickets.
 
-`python serving.py PORT UPSTREAM_PORT [DIRECTORY]`, the last with `certificate.pem` and `key.pem` for TLS; tokens and tickets are made from fixed seeds, as `tokens.py` makes them.
+`python serving.py PORT UPSTREAM_PORT [DIRECTORY]`, the last with `certificate.pem` and `key.pem` for TLS; tokens and
+tickets are made from fixed seeds, as `tokens.py` makes them.
 """
 
 import logging

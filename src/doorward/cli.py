@@ -33,7 +33,9 @@ from doorward.stores import commands as stores_commands
 from doorward.stores.settings import StoresSettings
 from doorward.upstream import commands as upstream_commands
 from doorward.vault import commands as vault_commands
+from doorward.vault import tls_commands
 from doorward.vault.site import Site
+from doorward.vault.tls_site import TlsSite
 
 FIRST_ADMIN = "admin@localhost"
 
@@ -101,6 +103,13 @@ def vault_site() -> Site:
     return Site(settings.vault, settings.stores.data_directory, settings.stores.database_url())
 
 
+def tls_site() -> TlsSite:
+    """Where the configured server speaks TLS."""
+    settings = loaded()
+    server, directory = settings.server, settings.stores.data_directory
+    return TlsSite(settings.tls, directory, server.host, server.port, settings.public_url)
+
+
 @app.command("serve", epilog="Example: doorward serve --upstream http://127.0.0.1:8000/v1")
 def serve_command(
     upstream: Annotated[
@@ -164,3 +173,4 @@ app.add_typer(accounts_commands.admin_app(opened_accounts), name="admin")
 app.add_typer(gate_commands.posture_app(opened_gate), name="posture")
 vault = vault_commands.vault_app(vault_site)
 app.add_typer(vault, name="vault")
+app.add_typer(tls_commands.tls_app(tls_site), name="tls")

@@ -17,6 +17,7 @@ from doorward.config.settings import Config
 from doorward.stores.errors import StoreSetupError
 from doorward.stores.sql import parse_url
 from doorward.upstream.simulator.faults import parse_fault
+from doorward.vault.mistakes import mistakes as ring_mistakes
 
 COUNTERS: Final = ("memory", "redis", "rediss", "valkey", "valkeys")
 WIDEST_TRUSTED: Final = {4: 8, 6: 16}  # a prefix shorter than this is the internet, not somebody's proxies
@@ -71,6 +72,19 @@ def _trusted_proxies(config: Config) -> Iterator[Finding]:
             yield Finding(name, problem, "name only the addresses of your own proxies", Gravity.WARNING)
 
 
+def _metrics_networks(config: Config) -> Iterator[Finding]:
+    name = (("server", "metrics_networks"),)
+    for position, text in enumerate(config.server.metrics_networks, 1):
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError:
+            yield Finding(name, f"entry {position} is no network", _network_advice(text))
+            continue
+        if network.prefixlen < WIDEST_TRUSTED[network.version]:
+            problem = f"entry {position} ({network}) shows nearly anybody how an attack goes"
+            yield Finding(name, problem, "name only your monitoring", Gravity.WARNING)
+
+
 def _network_advice(text: str) -> str:
     try:
         return f"did you mean `{ipaddress.ip_network(text, strict=False)}`?"
@@ -83,7 +97,7 @@ def _database(config: Config) -> Iterator[Finding]:
     url = config.stores.database_url()
     try:
         parsed = parse_url(url)
-    except (StoreSetupError, ValueError):  # the latter: a port that is no number
+    except StoreSetupError:
         yield Finding(
             (name,), "is no database that Doorward knows", "`sqlite:///path` or `postgresql://user@host/name`"
         )
@@ -171,8 +185,15 @@ def _contact(config: Config) -> Iterator[Finding]:
         yield Finding((("server", "security_contact"),), "must begin with `mailto:`, `https://` or `tel:`", advice)
 
 
+def _key_ring(config: Config) -> Iterator[Finding]:
+    for one in ring_mistakes(config.vault):
+        gravity = Gravity.ERROR if one.is_fatal else Gravity.WARNING
+        yield Finding((("vault", one.name),), one.problem, one.suggestion, gravity)
+
+
 CHECKS: Final[tuple[Check, ...]] = (
-    _public_url, _trusted_proxies, _database, _counters, _mail, _upstream, _api_key, _health_path, _faults, _contact,
+    _public_url, _trusted_proxies, _metrics_networks, _database, _counters, _mail, _upstream, _api_key, _health_path,
+    _faults, _contact, _key_ring,
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from doorward.gate.settings import GateSettings
 from doorward.stores.settings import MailSettings, StoresSettings
 from doorward.upstream.settings import UpstreamSettings
 from doorward.vault.settings import VaultSettings
+from doorward.vault.tls_settings import TlsSettings
 
 
 class ServerSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -38,6 +39,9 @@ class ServerSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
         Meta(description="What this process does: serve (`edge`), do the recurring work (`worker`), or both."),
     ] = "all"
     max_connections: Annotated[int, Meta(ge=10, le=1_000_000, description="Connections open at once.")] = 10_000
+    max_connections_per_address: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Connections from one address; trusted proxies are not counted.")
+    ] = 1_024
     max_header_bytes: Annotated[
         int, Meta(ge=1_024, le=262_144, description="Bytes of one request's line and headers together.")
     ] = 16_384
@@ -53,9 +57,15 @@ class ServerSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     body_timeout_seconds: Annotated[
         float, Meta(ge=0.1, le=3_600, description="Seconds within which a request's body must be complete.")
     ] = 30.0
+    first_byte_timeout_seconds: Annotated[
+        float, Meta(ge=1, le=3_600, description="Seconds that a new connection may say nothing.")
+    ] = 30.0
     keep_alive_seconds: Annotated[
         float, Meta(ge=1, le=3_600, description="Seconds that an idle connection stays open between two requests.")
     ] = 75.0
+    stalled_answer_seconds: Annotated[
+        float, Meta(ge=1, le=3_600, description="Seconds without one byte taken after which an answer is given up.")
+    ] = 60.0
     drain_seconds: Annotated[
         float, Meta(ge=0, le=3_600, description="Seconds that running answers get to finish after SIGTERM.")
     ] = 30.0
@@ -65,11 +75,20 @@ class ServerSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least grave entries that are written.")
     ] = "info"
+    metrics_networks: Annotated[
+        tuple[Annotated[str, Meta(max_length=64)], ...],
+        Meta(
+            max_length=64,
+            description="Networks (CIDR) that may read `/metrics` without being an administrator. Empty: this machine,"
+            " as long as `public_url` is on it too.",
+        ),
+    ] = ()
     security_contact: Annotated[
         str,
         Meta(
             max_length=300,
-            description="`mailto:` or `https:` address for `/.well-known/security.txt` (RFC 9116). Empty: none shown.",
+            description="`mailto:` or `https:` address for `/.well-known/security.txt` (RFC 9116). Empty: the public"
+            " URL.",
         ),
     ] = ""
 
@@ -93,6 +112,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     accounts: AccountsSettings = msgspec.field(default_factory=AccountsSettings)
     upstream: UpstreamSettings = msgspec.field(default_factory=UpstreamSettings)
     vault: VaultSettings = msgspec.field(default_factory=VaultSettings)
+    tls: TlsSettings = msgspec.field(default_factory=TlsSettings)
 
     @property
     def public_url(self) -> str:
@@ -102,7 +122,12 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
         host = self.server.host
         if host in {"0.0.0.0", "::", ""}:  # noqa: S104  # compared with, not bound to
             host = "localhost"
-        return f"http://[{host}]:{self.server.port}" if ":" in host else f"http://{host}:{self.server.port}"
+        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{self.server.port}"
+
+    @property
+    def scheme(self) -> str:
+        """What the listener speaks: `https` or `http`; may look whether the certificate's files are there."""
+        return "https" if self.tls.is_on(self.stores.data_directory) else "http"
 
     def __repr__(self) -> str:
         """Without values: a printed configuration must not leak what it keeps."""

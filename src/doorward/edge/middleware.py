@@ -41,7 +41,6 @@ _HEADERS: Final = {
     "X-Permitted-Cross-Domain-Policies": "none",
     "X-DNS-Prefetch-Control": "off",
 }
-_TRANSPORT: Final = "max-age=63072000; includeSubDomains"
 
 
 class Boundary:
@@ -51,8 +50,8 @@ class Boundary:
         self._app = app
         self._problems = problems
         self._headers = dict(_HEADERS)
-        if front.is_https:
-            self._headers["Strict-Transport-Security"] = _TRANSPORT
+        if front.transport_security:
+            self._headers["Strict-Transport-Security"] = front.transport_security
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -26,10 +27,14 @@ from doorward.edge.addresses import TrustedProxies
 from doorward.edge.app import build_app, build_letters
 from doorward.edge.street import Street, street_class
 from doorward.edge.street_parts import StreetLimits, StreetParts
+from doorward.edge.tls_transport import over_tls
 from doorward.edge.view import Front, HouseView
 from doorward.gate.web import routes as gate_routes
+from doorward.hall.clock import SystemClock
 from doorward.hall.errors import DoorwardError
+from doorward.hall.jobs import JobRunner
 from doorward.house import House
+from doorward.vault.tls import ServedTls
 
 _DRAIN_MARGIN_SECONDS = 5  # the street ends streams by itself, with an error frame, up to two seconds late
 
@@ -55,11 +60,20 @@ class Opened:
 Announce = Callable[[Opened], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a server says that it is there, and how it is spoken to (None: in plain HTTP)."""
+
+    announce: Announce | None = None
+    tls: ServedTls | None = None
+
+
 async def serve(config: Config, announce: Announce | None = None) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called once the socket is open.
 
     Raises:
-        CannotListenError: the address is taken or not ours. DoorwardError: the stores cannot be used.
+        CannotListenError: the address is taken or not ours. CertificateError: it cannot be shown.
+        DoorwardError: the stores cannot be used.
     """
     logs.configure(config.server.log_format, config.server.log_level)
     if config.server.role == "worker":
@@ -68,12 +82,30 @@ async def serve(config: Config, announce: Announce | None = None) -> None:
     with closing(listen(config)) as listener:
         # Port 0 is known only now, and links and mails name it.
         server = msgspec.structs.replace(config.server, port=listener.getsockname()[1])
-        house = await House.open(msgspec.structs.replace(config, server=server), build_letters())
+        config = msgspec.structs.replace(config, server=server)
+        tls = open_tls(config)
+        house = await House.open(config, build_letters())
+        renewals = JobRunner(tls.jobs() if tls else (), is_worker=False)
         try:
             await house.start()
-            await _Server(house, listener, announce).run()
+            renewals.start()
+            await _Server(house, listener, Ways(announce, tls)).run()
         finally:
+            await renewals.stop()
             await house.close()
+
+
+def open_tls(config: Config) -> ServedTls | None:
+    """The TLS of the listener; None where it speaks plain HTTP.
+
+    Raises:
+        CertificateError: it shall speak TLS, and cannot.
+    """
+    directory = config.stores.data_directory
+    if not config.tls.is_on(directory):
+        return None
+    hosts = {config.server.host, urlsplit(config.public_url).hostname} - {"0.0.0.0", "::", None}  # noqa: S104
+    return ServedTls.open(config.tls, directory, SystemClock(), tuple(filter(None, hosts)))
 
 
 async def _work(house: House) -> None:
@@ -91,18 +123,20 @@ async def _work(house: House) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's server over a socket of our own, so that a taken port is an error with advice."""
 
-    def __init__(self, house: House, listener: socket.socket, announce: Announce | None) -> None:
+    def __init__(self, house: House, listener: socket.socket, ways: Ways) -> None:
         self._house = house
-        self._announce = announce
+        self._announce = ways.announce
         self._socket = listener
         host, port = self._socket.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        self._url = f"http://{shown}:{port}"
+        self._url = f"{'https' if ways.tls else 'http'}://{shown}:{port}"
         street = build_street(house)
-        app = build_app(build_view(house, lambda: self.started and not self.should_exit, street))
+        app = build_app(build_view(house, lambda: self.started and not self.should_exit, street, ways.tls))
+        spoken = over_tls(street, ways.tls) if ways.tls else street
         super().__init__(
             uvicorn.Config(
-                app, http=street, loop="none", ws="none", lifespan="off", log_config=None, access_log=False,
+                app, http=spoken, loop="none",  # type: ignore[arg-type]  # any maker of protocols will do
+                ws="none", lifespan="off", log_config=None, access_log=False,
                 server_header=False, date_header=False, proxy_headers=False, backlog=4_096,
                 timeout_graceful_shutdown=int(house.config.server.drain_seconds) + _DRAIN_MARGIN_SECONDS,
             )
@@ -155,6 +189,9 @@ def build_street(house: House) -> type[Street]:
     server = house.config.server
     limits = StreetLimits(
         max_connections=server.max_connections,
+        max_connections_per_address=server.max_connections_per_address,
+        first_byte_timeout_seconds=server.first_byte_timeout_seconds,
+        stalled_answer_seconds=server.stalled_answer_seconds,
         max_header_bytes=server.max_header_bytes,
         max_body_bytes=server.max_body_bytes,
         max_relay_body_bytes=house.config.upstream.max_body_bytes,
@@ -162,6 +199,7 @@ def build_street(house: House) -> type[Street]:
         header_timeout_seconds=server.header_timeout_seconds,
         body_timeout_seconds=server.body_timeout_seconds,
         drain_seconds=server.drain_seconds,
+        handshake_timeout_seconds=house.config.tls.handshake_timeout_seconds,
     )
     front = build_front(house)
     return street_class(
@@ -174,6 +212,7 @@ def build_street(house: House) -> type[Street]:
             trusted_proxies=TrustedProxies(server.trusted_proxies),
             cookie_name=front.cookie_name,
             public_url=front.public_url,
+            transport_security=front.transport_security,
             clock=house.clock,
             limits=limits,
         )
@@ -188,16 +227,21 @@ def build_front(house: House) -> Front:
         version=__version__,
         security_contact=server.security_contact,
         body_limit_bytes=server.max_body_bytes,
+        metrics_networks=server.metrics_networks,
+        hsts=house.config.tls.hsts(),
     )
 
 
-def build_view(house: House, is_serving: Callable[[], bool], street: type[Street]) -> HouseView:
+def build_view(
+    house: House, is_serving: Callable[[], bool], street: type[Street], tls: ServedTls | None = None
+) -> HouseView:
     """What the application may see of the house."""
+    figures = (house.gate.figures, house.accounts.figures, house.upstream.figures)
     return HouseView(
         book=house.accounts.book,
         rooms=(partial(gate_routes, house.gate), partial(accounts_routes, house.accounts)),
         probes={"database": house.stores.database.ping, "counters": house.stores.counters.ping},
-        figures=(house.gate.figures, house.accounts.figures, house.upstream.figures, street.figures),
+        figures=(*figures, street.figures, *([tls.figures] if tls else [])),
         is_serving=is_serving,
         front=build_front(house),
         clock=house.clock,

@@ -327,6 +327,11 @@ _AUTHORIZE_REFUSALS: Final = Refusals(street_authorize.UNKNOWN, street_authorize
 _RELAY_REFUSALS: Final = Refusals(openai(relay_errors.NOT_LOGGED_IN), openai(relay_errors.RECALL_BUSY))
 
 
+def _security_line(parts: StreetParts) -> bytes:
+    value = parts.transport_security
+    return f"strict-transport-security: {value}\r\n".encode() if value else b""
+
+
 def street_class(parts: StreetParts) -> type[Street]:
     """The street of one server, to be given to `uvicorn.Config(http=…)`."""
     relay = parts.relay
@@ -335,7 +340,7 @@ def street_class(parts: StreetParts) -> type[Street]:
         """A street that knows its parts."""
 
         limits = parts.limits
-        watch = Watch(parts.limits, parts.clock, relay.tick if relay is not None else None)
+        watch = Watch(parts.limits, parts.clock, relay.tick if relay is not None else None, _security_line(parts))
         proxies = parts.trusted_proxies
         judge = Judge(parts)
         first_look = FirstLook(parts)

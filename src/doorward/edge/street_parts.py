@@ -51,6 +51,7 @@ class StreetParts:
 
     `is_credential`: whether bytes have the form of one of our session tokens or API keys (with a right checksum).
     `is_device`: whether a device token is one of ours by its form or signature; the accounts judge it fully.
+    `transport_security` is what the street's own answers say of plain HTTP (RFC 6797); empty: nothing.
     `allowance` is asked for accounts on probation only. `shed` says that strangers must wait for now.
     `gate_paths` are the paths whose POST needs a genuine ticket; `device_paths` those of them where a known device
     stands in for it.
@@ -66,6 +67,7 @@ class StreetParts:
     shed: Callable[[], bool] = lambda: False
     cookie_name: str = "doorward"
     public_url: str = ""
+    transport_security: str = ""
     clock: Clock = field(default_factory=SystemClock)
     limits: StreetLimits = field(default_factory=StreetLimits)
     gate_paths: frozenset[bytes] = frozenset({b"/signup", b"/login", b"/api/v1/signup", b"/api/v1/login"})

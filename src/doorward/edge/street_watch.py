@@ -36,9 +36,16 @@ class Watched(Protocol):
 
 
 class Watch:
-    """All connections of one server. `now` counts seconds from its start, `date_line` is the `Date` header."""
+    """All connections of one server.
 
-    def __init__(self, limits: StreetLimits, clock: Clock, on_tick: Callable[[float], None] | None = None) -> None:
+    `now` counts seconds from its start; `date_line` is the `Date` header, and what stands with it.
+    """
+
+    def __init__(
+        self, limits: StreetLimits, clock: Clock, on_tick: Callable[[float], None] | None = None, also: bytes = b""
+    ) -> None:
+        """`also` are header lines of the street's own answers that stand with `Date`."""
+        self._also = also
         self.now = 0.0
         self.date_line = b""
         self.is_overloaded = False
@@ -109,7 +116,7 @@ class Watch:
     def advance(self, seconds: float) -> None:
         """Let time pass: connections whose deadline is over are told so."""
         self.now += seconds
-        self.date_line = b"date: " + formatdate(self._clock.now(), usegmt=True).encode() + b"\r\n"
+        self.date_line = b"date: " + formatdate(self._clock.now(), usegmt=True).encode() + b"\r\n" + self._also
         now = self.now
         for connection in [each for each in self._connections if each.deadline < now]:
             connection.expire()

@@ -29,6 +29,7 @@ class Front:
     `metrics_networks`: who may read `/metrics` without being an administrator, as CIDR networks; empty: this machine,
     as long as the public URL is on this machine as well.
     `security_contact`: a `mailto:` or `https:` address for security.txt (RFC 9116); empty: the public URL itself.
+    `hsts`: what browsers are told about plain HTTP if the public URL is https; empty: nothing.
     """
 
     public_url: str = "http://127.0.0.1:8080"
@@ -36,6 +37,7 @@ class Front:
     security_contact: str = ""
     body_limit_bytes: int = 64 * 1024
     metrics_networks: tuple[str, ...] = ()
+    hsts: str = "max-age=31536000"
 
     @property
     def origin(self) -> str:
@@ -47,6 +49,14 @@ class Front:
     def is_https(self) -> bool:
         """Whether people reach the service over TLS."""
         return self.public_url.startswith("https://")
+
+    @property
+    def transport_security(self) -> str:
+        """The value of `Strict-Transport-Security` (RFC 6797), which only an https service may say; empty: none.
+
+        Never on this machine: a browser would refuse plain HTTP to every other service of `localhost` too.
+        """
+        return self.hsts if self.is_https and not self.is_loopback else ""
 
     @property
     def is_loopback(self) -> bool:

@@ -20,11 +20,13 @@ from OpenSSL import SSL
 
 from doorward.hall.clock import Clock
 from doorward.hall.jobs import Job
+from doorward.vault import local_ca
 from doorward.vault.tls_context import server_context
 from doorward.vault.tls_pair import CertificateError, Pair, checked_pair, read_file
-from doorward.vault.tls_settings import TlsSettings
+from doorward.vault.tls_settings import TlsSettings, local_directory
 
 _LOOK_SECONDS: Final = 1.0
+_RENEW_SECONDS: Final = 3_600.0
 _CONTEXT_SECONDS: Final = 24 * 3_600.0
 _CAUSES: Final = {
     "no shared cipher": "no_shared_cipher",
@@ -83,8 +85,9 @@ class _Files:
 class ServedTls:
     """The listener's certificate and its figures. Made by `open`."""
 
-    def __init__(self, settings: TlsSettings, data_directory: str, clock: Clock) -> None:
+    def __init__(self, settings: TlsSettings, data_directory: str, clock: Clock, hosts: tuple[str, ...] = ()) -> None:
         """Use `open`."""
+        self._hosts = hosts
         self._settings = settings
         self._directory = data_directory
         self._clock = clock
@@ -99,19 +102,23 @@ class ServedTls:
         self._refused = ""
 
     @classmethod
-    def open(cls, settings: TlsSettings, data_directory: str, clock: Clock) -> Self:
-        """The TLS of a listener whose files are there and good.
+    def open(cls, settings: TlsSettings, data_directory: str, clock: Clock, hosts: tuple[str, ...] = ()) -> Self:
+        """The TLS of a listener whose files are there and good; `hosts` are for a certificate of this machine's own.
 
         Raises:
             CertificateError: they are not.
         """
-        tls = cls(settings, data_directory, clock)
+        tls = cls(settings, data_directory, clock, hosts)
+        tls._renew()
         tls._take(tls._read())
         return tls
 
     def jobs(self) -> list[Job]:
         """What must be done again and again."""
-        return [Job("tls.reload", _LOOK_SECONDS, self.reload, on_each_node=True)]
+        jobs = [Job("tls.reload", _LOOK_SECONDS, self.reload, on_each_node=True)]
+        if self._settings.mode == "local":
+            jobs.append(Job("tls.renew", _RENEW_SECONDS, self.renew, on_each_node=True))
+        return jobs
 
     # 1. What is shown
 
@@ -138,6 +145,18 @@ class ServedTls:
         else:
             self._reloads += 1
             _log.info("certificate_changed", names=self._pair.names if self._pair else (), expires_at=self._expiry())
+
+    async def renew(self) -> None:
+        """Make a certificate of this machine's own anew if it ends soon.
+
+        Raises:
+            CertificateError: a file cannot be written.
+        """
+        await asyncio.to_thread(self._renew)
+
+    def _renew(self) -> None:
+        if self._settings.mode == "local":
+            local_ca.ensure(local_directory(self._directory), self._hosts, self._clock.now())
 
     def _read(self) -> _Files:
         settings = self._settings

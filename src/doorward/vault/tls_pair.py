@@ -80,9 +80,9 @@ def checked_pair(certificate: bytes, key: bytes, now: float) -> Pair:
     return Pair(
         chain=chain,
         key=private,
-        names=_names_of(leaf),
+        names=names_of(leaf),
         expires_at=leaf.not_valid_after_utc.timestamp(),
-        fingerprint=hashlib.sha256(leaf.public_bytes(serialization.Encoding.DER)).hexdigest(),
+        fingerprint=fingerprint_of(leaf),
     )
 
 
@@ -136,7 +136,17 @@ def _check_order(chain: tuple[x509.Certificate, ...]) -> None:
             raise CertificateError("The chain is not in order: each certificate's issuer must follow it.") from error
 
 
-def _names_of(leaf: x509.Certificate) -> tuple[str, ...]:
+def fingerprint_of(leaf: x509.Certificate) -> str:
+    """SHA-256 of a certificate, hexadecimal."""
+    return hashlib.sha256(leaf.public_bytes(serialization.Encoding.DER)).hexdigest()
+
+
+def names_of(leaf: x509.Certificate) -> tuple[str, ...]:
+    """The names and addresses that a certificate is for, at most a hundred.
+
+    Raises:
+        CertificateError: they cannot be read.
+    """
     try:
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -81,8 +81,8 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.mode != "off"
 
     def hsts(self) -> str:
-        """The value of `Strict-Transport-Security`; empty: none."""
-        if not self.hsts_seconds:
+        """The value of `Strict-Transport-Security`; empty: none, as always with a certificate of this machine's own."""
+        if not self.hsts_seconds or self.mode == "local":
             return ""
         return f"max-age={self.hsts_seconds}" + ("; includeSubDomains" if self.hsts_subdomains else "")
 

@@ -69,7 +69,7 @@ async def test_security_headers_are_on_every_answer(client: Any, path: str) -> N
 
 async def test_strict_transport_only_over_tls(client: Any, house: HouseView) -> None:
     secured = type(client)(build_app(replace(house, front=Front(public_url="https://ai.example"))))
-    assert (await secured.get("/")).headers["strict-transport-security"].startswith("max-age=63072000")
+    assert (await secured.get("/")).headers["strict-transport-security"].startswith("max-age=31536000")
 
 
 async def test_personal_pages_are_not_kept(client: Any) -> None:
