@@ -40,15 +40,6 @@ def read_guarded(path: Path) -> bytes:
     return data
 
 
-def read_small(path: Path) -> bytes:
-    """The contents of a small file whose rights are not ours to judge (a container's secret, say).
-
-    Raises:
-        KeyRingError: missing or too large.
-    """
-    return _read(path)[0]
-
-
 def write_private(path: Path, data: bytes, *, replaces: bool = False) -> None:
     """Write a file whole or not at all, flushed to the disk.
 
@@ -71,7 +62,7 @@ def write_private(path: Path, data: bytes, *, replaces: bool = False) -> None:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 draft.unlink()
-        _flush_directory(path.parent)
+        flush_directory(path.parent)
     except FileExistsError as error:
         raise FileThereError(f"{path} is there already.") from error
     except OSError as error:
@@ -121,7 +112,8 @@ def _read(path: Path, flags: int = 0) -> tuple[bytes, int]:
     return data, mode
 
 
-def _flush_directory(path: Path) -> None:
+def flush_directory(path: Path) -> None:
+    """Have the disk keep which files a directory holds."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

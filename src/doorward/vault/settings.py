@@ -24,20 +24,20 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             " that was added (docs/howto/key-ring.md).",
         ),
     ] = "key-file"
-    key_file: Annotated[
+    key_path: Annotated[
         str,
         Meta(
             max_length=1000,
             description="`key-file`: file of the key that opens the ring, made at the first start; empty:"
-            " `keyring.key` beside it. `environment`: the secret file that somebody mounts, e.g. `/run/secrets/key`.",
+            " `keyring.key` beside it.",
         ),
     ] = ""
     key: Annotated[
         str,
         Meta(
             max_length=200,
-            description="`environment`: the key itself, 32 random bytes in hexadecimal or base 64. Set"
-            " DOORWARD_VAULT_KEY, not the file.",
+            description="`environment`: the key itself, 32 random bytes in hexadecimal or base 64; give it in the"
+            " variable, or in a secret file such as `/run/secrets/vault-key` that the variable with `_FILE` names.",
             extra=_SECRET,
         ),
     ] = ""
@@ -90,9 +90,9 @@ class VaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """The ring's file, with the default filled in."""
         return Path(self.ring) if self.ring else Path(data_directory) / "keyring.json"
 
-    def key_path(self, data_directory: str) -> Path:
+    def path_of_key(self, data_directory: str) -> Path:
         """The key's file, with the default filled in."""
-        return Path(self.key_file) if self.key_file else self.ring_path(data_directory).with_name("keyring.key")
+        return Path(self.key_path) if self.key_path else self.ring_path(data_directory).with_name("keyring.key")
 
     def option(self, name: str) -> str:
         """The value of one of `lock_options`; empty if it is not there."""

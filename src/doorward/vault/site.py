@@ -22,4 +22,4 @@ class Site:
     @property
     def key_path(self) -> Path:
         """The file of the key that opens it, where there is one."""
-        return self.settings.key_path(self.data_directory)
+        return self.settings.path_of_key(self.data_directory)

@@ -1,15 +1,14 @@
-"""The lock `environment`: the key comes from outside, in `DOORWARD_VAULT_KEY` or in the file of `vault.key_file`.
+"""The lock `environment`: the key comes from outside, in DOORWARD_VAULT_KEY or in the file that …_KEY_FILE names.
 
-Such a file (a container's `/run/secrets/…`) is mounted by others, so it is never made here, and its rights are theirs.
+Whoever starts Doorward keeps it (a container's `/run/secrets/…`, a service manager's credentials): it is never made
+here.
 """
 
-from pathlib import Path
 from typing import Final
 
 from doorward.vault.envelope import KEY_BYTES
 from doorward.vault.errors import KeyRingError, WrongKeyError
 from doorward.vault.locks.lock import KeyLock, key_of_text
-from doorward.vault.privatefile import read_small
 from doorward.vault.site import Site
 
 KIND: Final = "environment"
@@ -24,7 +23,7 @@ def configured(site: Site, *, makes: bool = False) -> KeyLock:
         WrongKeyError: there is no such key. KeyRingError: what is there is none.
     """
     del makes
-    text = site.settings.key or _of_file(site.settings.key_file)
+    text = site.settings.key
     if not text:
         raise WrongKeyError("`vault.unlock` is `environment`, and neither DOORWARD_VAULT_KEY nor its file is given.")
     if problem := weakness(text):
@@ -38,12 +37,3 @@ def weakness(text: str) -> str:
     if key is None:
         return f"is not {KEY_BYTES} bytes in hexadecimal or base 64"
     return "does not look random" if len(set(key)) < _FEWEST_DIFFERENT_BYTES else ""
-
-
-def _of_file(path: str) -> str:
-    if not path:
-        return ""
-    try:
-        return read_small(Path(path)).decode("ascii").strip()
-    except UnicodeDecodeError as error:
-        raise KeyRingError(f"{path} does not hold a key.") from error
