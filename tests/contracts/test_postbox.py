@@ -181,7 +181,7 @@ async def test_a_sent_letter_is_sent_once_and_loses_its_words(database, clock, m
         clock.step(86_400)
         assert await postbox.deliver() == 0
     rows = await database.read(lambda connection: connection.execute(select(letters)).all())
-    assert [(row.state, row.subject, row.text, row.html) for row in rows] == [("sent", "", "", "")]
+    assert [(row.state, row.subject, row.text, row.html) for row in rows] == [("sent", b"", b"", b"")]
     assert len(mailbox.got) == 1
     assert await postbox.sink() == []
     await postbox.prune()
@@ -255,7 +255,7 @@ async def test_a_letter_is_given_up_after_its_tries(database, clock, mailbox):
     assert len(mailbox.answers["ada@example.org"]) == 7
     assert await postbox.counts() == {"failed": 1}
     (row,) = await database.read(lambda connection: connection.execute(select(letters)).all())
-    assert (row.text, row.last_error) == ("", "450")
+    assert (row.text, row.last_error) == (b"", "450")
 
 
 async def test_a_final_refusal_is_final_and_concerns_one_letter(database, clock, mailbox):

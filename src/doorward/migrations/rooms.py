@@ -10,10 +10,12 @@ MODULES: Final = (
     "doorward.vault.honey_tables",
     "doorward.stores.outbox_tables",
     "doorward.stores.postbox_tables",
+    "doorward.stores.scrub_tables",
     "doorward.gate.tables",
     "doorward.accounts.tables",
     "doorward.accounts.credential_tables",
     "doorward.upstream.tables",
+    "doorward.upstream.recording_tables",
 )
 
 

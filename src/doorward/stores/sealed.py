@@ -6,7 +6,7 @@ and which names the person whose key seals the value. Rows are then written thro
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 from sqlalchemy import Column, Connection, Dialect, LargeBinary, Row, Table
 from sqlalchemy.types import TypeDecorator
@@ -16,6 +16,14 @@ from doorward.hall.errors import ShreddedError, VaultLockedError
 from doorward.hall.model import Cell
 
 SEALER_OPTION: Final = "doorward_sealer"  # the execution option under which a database's engines carry the vault
+
+
+class RowSealer(Sealer, Protocol):
+    """A vault, as a database carries it."""
+
+    def bind(self, connection: Connection) -> None:
+        """Make a database this vault's, if it has no key ring yet."""
+        ...
 
 
 class Envelope(bytes):
@@ -51,7 +59,7 @@ class Sealed(TypeDecorator[bytes]):
         return value
 
 
-def sealer_of(connection: Connection) -> Sealer:
+def sealer_of(connection: Connection) -> RowSealer:
     """The vault that belongs to the database of `connection`.
 
     Raises:
@@ -60,7 +68,7 @@ def sealer_of(connection: Connection) -> Sealer:
     sealer = connection.get_execution_options().get(SEALER_OPTION)
     if sealer is None:
         raise VaultLockedError
-    return cast("Sealer", sealer)
+    return cast("RowSealer", sealer)
 
 
 def sealed(connection: Connection, table: Table, values: Mapping[str, Any]) -> dict[str, Any]:

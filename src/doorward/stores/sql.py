@@ -5,16 +5,15 @@ module opens and commits; it may be run again after a conflict, so it must have 
 (`after_commit` is for those). It must not commit or roll back by itself; `connection.begin_nested()` is allowed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.exc import ArgumentError
 
-from doorward.hall.doors import Sealer
 from doorward.stores.errors import StoreSetupError
 from doorward.stores.postgresql import PostgresStore
-from doorward.stores.sealed import SEALER_OPTION
+from doorward.stores.sealed import SEALER_OPTION, RowSealer
 from doorward.stores.sqlite import SqliteStore, file_of
 
 T = TypeVar("T")
@@ -23,6 +22,7 @@ T = TypeVar("T")
 class _Store(Protocol):
     async def read(self, work: Callable[[Connection], T]) -> T: ...
     async def write(self, work: Callable[[Connection], T]) -> T: ...
+    async def clear_old_pages(self, tables: Sequence[str]) -> bool: ...
     async def close(self) -> None: ...
 
 
@@ -35,7 +35,7 @@ class Database:
         self.url = url
 
     @classmethod
-    def open(cls, url: str, sealer: Sealer | None = None) -> "Database":
+    def open(cls, url: str, sealer: RowSealer | None = None) -> "Database":
         """Open `sqlite:///path` (`sqlite://` is in memory) or `postgresql://user@host/name`.
 
         SQLite: the file and its directory are made where missing; `?timeout=` gives the seconds to wait for another
@@ -79,6 +79,17 @@ class Database:
             StoreFullError: no room on the disk. StoreUnavailableError: away, locked, closing or overloaded.
         """
         return await self._store.write(work)
+
+    async def clear_old_pages(self, tables: Sequence[str]) -> bool:
+        """Have the database overwrite or give up what was deleted from these tables; False: something is in the way.
+
+        SQLite: the write-ahead log is moved into the file and emptied. PostgreSQL: VACUUM; copies in its own
+        write-ahead log, and bytes in the free space of pages, stay until it needs the room.
+
+        Raises:
+            StoreUnavailableError: the database is away.
+        """
+        return await self._store.clear_old_pages(tables)
 
     async def ping(self) -> None:
         """Find out whether the database can be written to at all.

@@ -5,23 +5,28 @@
 3. On PostgreSQL an advisory lock makes a second process wait, which then finds nothing left to do. On SQLite the
    write lock does that.
 4. If a step fails, the whole upgrade is taken back, on both databases.
+5. A step that seals what was plain names the tables; after the commit their pages are rewritten (see `scrub`).
 """
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import URL, Connection, Engine, text
 
 from doorward.stores.errors import SchemaOutdatedError, SchemaTooNewError
 from doorward.stores.faults import translated
 from doorward.stores.postgresql import make_engine as make_postgresql_engine
 from doorward.stores.schema import is_postgresql
+from doorward.stores.scrub import scrub
+from doorward.stores.sealed import SEALER_OPTION, RowSealer
 from doorward.stores.sql import Database, parse_url
 from doorward.stores.sqlite import file_of, hold_in_use, release
 from doorward.stores.sqlite import make_engine as make_sqlite_engine
@@ -43,25 +48,31 @@ class Upgrade:
         return self.before != self.after
 
 
-def upgrade(url: str, revision: str = "head") -> Upgrade:
+def upgrade(url: str, revision: str = "head", sealer: RowSealer | None = None) -> Upgrade:
     """Bring the database at `url` up to date (also while a server runs on it); nothing happens if it is.
 
+    `sealer`: its vault, for steps that seal rows.
+
     Raises:
+        VaultLockedError: there are rows to seal, and no vault.
         SchemaTooNewError: a newer program has upgraded it. StoreSetupError: the URL cannot be used.
         StoreUnavailableError: the database is away, locked or full.
     """
     parsed = parse_url(url)
     path = file_of(parsed) if parsed.get_backend_name() == "sqlite" else None
     use = hold_in_use(path) if path else None
-    engine = make_sqlite_engine(parsed) if parsed.get_backend_name() == "sqlite" else make_postgresql_engine(parsed)
+    engine = _engine(parsed, {} if sealer is None else {SEALER_OPTION: sealer})
     try:
         with engine.begin() as connection:
-            return upgrade_tables(connection, revision)
+            done = upgrade_tables(connection, revision)
+        scrub(engine)
     except Exception as error:
         shown = translated(error)
         if shown is error:
             raise
         raise shown from error
+    else:
+        return done
     finally:
         engine.dispose()
         if use is not None:
@@ -76,9 +87,30 @@ async def prepare(database: Database, *, upgrades_postgresql: bool) -> Upgrade:
         StoreUnavailableError: the database is away.
     """
     if upgrades_postgresql or not database.is_postgresql:
-        return await database.write(upgrade_tables)
+        done = await database.write(upgrade_tables)
+        if not database.is_in_memory:
+            await asyncio.to_thread(_scrub, database.url)
+        return done
     revision = await database.read(check)
     return Upgrade(revision, revision)
+
+
+def _scrub(url: URL) -> None:
+    engine = _engine(url, {})
+    try:
+        scrub(engine)
+    except Exception as error:
+        shown = translated(error)
+        if shown is error:
+            raise
+        raise shown from error
+    finally:
+        engine.dispose()
+
+
+def _engine(url: URL, options: Mapping[str, Any]) -> Engine:
+    is_sqlite = url.get_backend_name() == "sqlite"
+    return make_sqlite_engine(url, options) if is_sqlite else make_postgresql_engine(url, options)
 
 
 def upgrade_tables(connection: Connection, revision: str = "head") -> Upgrade:

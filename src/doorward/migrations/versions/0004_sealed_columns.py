@@ -15,18 +15,14 @@ from alembic import op
 
 from doorward.accounts.addresses import mailbox_of
 from doorward.accounts.errors import BadAddressError
-from doorward.hall.doors import Sealer
 from doorward.hall.model import Cell
 from doorward.stores.after_commit import collect
-from doorward.stores.sealed import sealer_of
+from doorward.stores.sealed import RowSealer, sealer_of
 
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
-
-scrubs = ("accounts", "pending", "sessions", "devices", "api_keys", "letters", "gate_places", "gate_attempts")
-"""Tables whose old pages held plain values: `stores.upgrade` rewrites them after the commit."""
 
 _PART = 500
 _BLANK = sa.text("''")
@@ -60,11 +56,17 @@ def upgrade() -> None:
         _make_room(table)
     op.create_index("ix_letters_recipient_index_sequence", "letters", ["recipient_index", "sequence"])
     _rename_unique("gate_places", "email_digest", "mailbox")
+    scrubs = op.create_table(
+        "stores_scrubs",
+        sa.Column("table_name", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("table_name", name="pk_stores_scrubs"),
+    )
     if _is_empty(connection):
         return
     sealer = sealer_of(connection)
     sealer.bind(connection)
     _Rows(connection, sealer).seal()
+    op.bulk_insert(scrubs, [{"table_name": table} for table in _SEALED])  # their old pages are rewritten afterwards
 
 
 def downgrade() -> None:
@@ -75,6 +77,7 @@ def downgrade() -> None:
     """
     if not _is_empty(op.get_bind()):
         raise RuntimeError("Sealed rows cannot be made plain again: restore a backup from before the upgrade.")
+    op.drop_table("stores_scrubs")
     _rename_unique("gate_places", "mailbox", "email_digest")
     op.drop_index("ix_letters_recipient_index_sequence", "letters")
     for table, columns in _SEALED.items():
@@ -125,15 +128,14 @@ def _kwargs(table: str) -> dict[str, Any]:
 
 def _is_empty(connection: sa.Connection) -> bool:
     tables = (*_SEALED, "mail_allowance")
-    return not any(
-        connection.execute(sa.select(sa.literal(1)).select_from(sa.table(one)).limit(1)).first() for one in tables
-    )
+    any_row = (sa.select(sa.literal(1)).select_from(sa.table(one)).limit(1) for one in tables)
+    return all(connection.execute(statement).first() is None for statement in any_row)
 
 
 class _Rows:
     """The rows of a database while they are sealed."""
 
-    def __init__(self, connection: sa.Connection, sealer: Sealer) -> None:
+    def __init__(self, connection: sa.Connection, sealer: RowSealer) -> None:
         self._connection = connection
         self._sealer = sealer
         self._indices: dict[bytes, bytes] = {}  # old digests of mailboxes, and what they are now
@@ -143,8 +145,9 @@ class _Rows:
         """Seal all tables."""
         self._table("accounts", "account_id", self._account)
         self._table("pending", "pending_id", self._pending)
-        for table, row_id in (("sessions", "session_id"), ("devices", "device_id"), ("api_keys", "key_id")):
-            self._table(table, row_id, lambda row, row_id=row_id: (getattr(row, row_id), row.account_id, {}))
+        self._table("sessions", "session_id", lambda row: (row.session_id, row.account_id, {}))
+        self._table("devices", "device_id", lambda row: (row.device_id, row.account_id, {}))
+        self._table("api_keys", "key_id", lambda row: (row.key_id, row.account_id, {}))
         self._table("letters", "sequence", self._letter)
         self._table("gate_places", "sequence", self._place)
         self._keep_named_attempts()
@@ -188,7 +191,6 @@ class _Rows:
 
     def _table(self, name: str, key: str, sealing: Sealing) -> None:
         table = _reflected(self._connection, name)
-        change: dict[str, Any] = {}
         for rows in _parts(self._connection, table, table.c[key]):
             made = [sealing(row) for row in rows]
             keys = self._keys({subject for _, subject, _ in made}, name, rows)
