@@ -11,7 +11,9 @@ import contextlib
 import re
 import resource
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -29,6 +31,9 @@ from doorward.vault.acme_messages import LONGEST_LINE, Ask, Issued, Refused, Rev
 
 _MEMORY_BYTES: Final = 1 << 30
 _ANSWER_SECONDS: Final = 20  # for one answer of the authority
+_LOOKS: Final = 3
+_LOOK_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 30.0
 _AGENT: Final = "doorward"
 _MAILBOX: Final = re.compile(r"\S+@\S+")
 _FAILURES: Final[list[tuple[tuple[type[Exception], ...], str, str]]] = [
@@ -37,6 +42,15 @@ _FAILURES: Final[list[tuple[tuple[type[Exception], ...], str, str]]] = [
     ((requests.RequestException,), "away", "The authority cannot be reached, or speaks no https."),
     ((errors.ARIError,), "away", "The authority does not say when to renew."),
 ]
+
+
+@dataclass(slots=True)
+class _Proof:
+    """A name that the authority is to look at."""
+
+    authorization: messages.AuthorizationResource
+    body: messages.ChallengeBody
+    looks: int = 1
 
 
 class _GivenUp(Exception):  # noqa: N818  # carries an answer, not an error of ours
@@ -83,14 +97,34 @@ class Authority:
     def _order(self, client: ClientV2, show: Callable[[dict[str, str]], None]) -> Issued:
         self._enter(client)
         order = client.new_order(self._ask.request.encode())
-        chosen = [found for one in order.authorizations if (found := _http_01(one)) is not None]
-        ready = [(body, *body.response_and_validation(self._key)) for body in chosen]
-        if ready:
-            show({body.chall.encode("token"): text for body, _, text in ready})
-        for body, response, _ in ready:
-            client.answer_challenge(body, response)
-        done = client.poll_and_finalize(order, self._local_deadline())
-        return Issued(done.fullchain_pem)
+        proofs = [_Proof(one, body) for one in order.authorizations if (body := _http_01(one)) is not None]
+        if proofs:
+            show({one.body.chall.encode("token"): one.body.validation(self._key) for one in proofs})
+        self._prove(client, proofs)
+        return Issued(client.finalize_order(order, self._local_deadline()).fullchain_pem)
+
+    def _prove(self, client: ClientV2, proofs: list["_Proof"]) -> None:
+        """Let the authority look, until it has seen all. Where it did not, it is asked to look again, three times
+        (RFC 8555 section 8.2): it says why, and the time of the order is not waited for.
+        """
+        for one in proofs:
+            client.answer_challenge(one.body, one.body.response(self._key))
+        while proofs:
+            if datetime.now(UTC) > self._deadline:
+                raise errors.TimeoutError
+            pause = 0.0
+            for one in list(proofs):
+                seen, response = client.poll(one.authorization)
+                pause = max(pause, seconds_of(response.headers.get("Retry-After", "")))
+                if seen.body.status == messages.STATUS_VALID:
+                    proofs.remove(one)
+                elif seen.body.status != messages.STATUS_PENDING or one.looks > _LOOKS:
+                    raise errors.ValidationError([seen])
+                elif (body := _http_01(seen)) is not None and body.error is not None:
+                    one.looks += 1
+                    client.answer_challenge(one.body, one.body.response(self._key))
+            if proofs:
+                time.sleep(min(max(pause, _LOOK_SECONDS), _LONGEST_PAUSE_SECONDS))
 
     def _revoke(self, client: ClientV2) -> Revoked:
         self._enter(client)
