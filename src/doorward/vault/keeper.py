@@ -11,7 +11,7 @@
 
 import asyncio
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import structlog
 
@@ -114,6 +114,17 @@ class Keeper:
         """Numbers for the metrics."""
         age = 0.0 if self._lock is None else max(0.0, self._clock.now() - self.sound_at)
         return {"vault_key_unconfirmed_seconds": age, "vault_key_refused": float(self.state is KeyState.REFUSED)}
+
+    def overview(self) -> dict[str, Any]:
+        """The state in plain values, for `vault status` and the console."""
+        return {
+            "state": "locked" if self._vault.is_locked else "open",
+            "ring": self._file.ring_id,
+            "lock": self.kind,
+            "key": self.state.value,
+            "checked_at": self.sound_at,
+            "locks_at": self.locks_at(),
+        }
 
     def locks_at(self) -> float | None:
         """When the vault will lock itself if nothing changes (Unix seconds); None if it will not."""

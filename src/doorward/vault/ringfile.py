@@ -81,16 +81,24 @@ def read(path: Path) -> RingFile:
         DamagedRingError: it is not what we wrote. NewerRingError: made by a newer program.
         KeyRingError: it cannot be read.
     """
-    data = read_guarded(path)
+    return decoded(read_guarded(path), str(path))
+
+
+def decoded(data: bytes, name: str = "The new file") -> RingFile:
+    """What the bytes of a file say, still locked; `name` is for the message.
+
+    Raises:
+        DamagedRingError: they are not what we write. NewerRingError: made by a newer program.
+    """
     try:
         version = msgspec.json.decode(data, type=_Version)
         if version.format > FORMAT:
-            raise NewerRingError(f"{path} was made by a newer Doorward.")
+            raise NewerRingError(f"{name} was made by a newer Doorward.")
         file = msgspec.json.decode(data, type=RingFile)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise DamagedRingError(f"{path} is not a key ring, or is damaged.") from error
+        raise DamagedRingError(f"{name} is not a key ring, or is damaged.") from error
     if encoded(file) != data:
-        raise DamagedRingError(f"{path} is damaged, or was changed by hand.")
+        raise DamagedRingError(f"{name} is damaged, or was changed by hand.")
     return file
 
 

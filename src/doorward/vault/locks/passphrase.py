@@ -83,9 +83,12 @@ def configured(site: Site, *, makes: bool = False) -> PassphraseLock:
     """The lock of a configuration; without a passphrase there, the terminal is asked.
 
     Raises:
-        VaultLockedError: there is no passphrase and nobody to ask. WeakPassphraseError: it can be guessed (`makes`).
+        VaultLockedError: there is no passphrase and nobody to ask. With `makes`: WrongKeyError if there is none, and
+        WeakPassphraseError if it can be guessed.
     """
     passphrase = site.settings.passphrase or _asked(twice=makes)
+    if not passphrase and makes:
+        raise WrongKeyError("There is no passphrase for the key ring, and nobody to ask for one.")
     if not passphrase:
         raise VaultLockedError("The key ring is locked by a passphrase that is not at hand.")
     return of_passphrase(passphrase, makes=makes)
