@@ -13,14 +13,16 @@ Order matters, and is read from top to bottom:
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 import msgspec
 import structlog
 
+from doorward.accounts import forget_tables
 from doorward.accounts.parts import AccountsParts
 from doorward.accounts.service import Accounts
 from doorward.config import Config
+from doorward.gate import tables as gate_tables
 from doorward.gate.parts import GateParts
 from doorward.gate.probation import Caretaker
 from doorward.gate.service import Gate
@@ -31,17 +33,25 @@ from doorward.hall.errors import UnavailableError
 from doorward.hall.ids import new_id
 from doorward.hall.jobs import JobRunner
 from doorward.hall.secrets import Secrets
+from doorward.stores import postbox_tables
 from doorward.stores.counters import Counters, open_counters
 from doorward.stores.outbox import Outbox
 from doorward.stores.postbox import Postbox
 from doorward.stores.sql import Database
 from doorward.stores.upgrade import prepare
+from doorward.upstream import tables as upstream_tables
 from doorward.upstream.service import Upstream
 from doorward.upstream.simulator import Simulator
+from doorward.vault.locks.lock import Lock
 from doorward.vault.opening import open_vault
 from doorward.vault.service import Vault
+from doorward.vault.shred import Shredding
+from doorward.vault.shred_list import FILE_NAME, ShredList
 
 _NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: for commands, which never ask the AI service anything
+
+FORGETS: Final = (forget_tables.forget, gate_tables.forget, upstream_tables.forget, postbox_tables.forget)
+"""What deletes each room's rows about a person who is shredded."""
 
 _log = structlog.get_logger("doorward.house")
 
@@ -56,6 +66,7 @@ class Stores:
     bus: Bus
     outbox: Outbox
     postbox: Postbox
+    shredding: Shredding
 
     @classmethod
     def open(cls, config: Config, clock: Clock, vault: Vault) -> Self:
@@ -65,7 +76,12 @@ class Stores:
         days = config.stores.event_retention_days
         outbox = Outbox(database, bus, clock, new_id("node"), retention_days=days)
         counters = open_counters(config.stores.counters, clock)
-        return cls(vault, database, counters, bus, outbox, Postbox(database, clock, config.mail))
+        path = None if database.is_in_memory else config.vault.ring_path(config.stores.data_directory)
+        kept = None if path is None else ShredList(path.with_name(FILE_NAME), vault.ring)
+        shredding = Shredding(vault, database, outbox, clock, kept)
+        shredding.forgets = FORGETS
+        shredding.hear(bus)
+        return cls(vault, database, counters, bus, outbox, Postbox(database, clock, config.mail), shredding)
 
     async def close(self) -> None:
         """Close both."""
@@ -89,7 +105,7 @@ class House:
     runner: JobRunner = field(init=False)
 
     def __post_init__(self) -> None:
-        rooms = (self.stores.vault, self.gate, self.accounts, self.upstream, self.caretaker)
+        rooms = (self.stores.vault, self.stores.shredding, self.gate, self.accounts, self.upstream, self.caretaker)
         jobs = [job for room in (*rooms, self.stores.outbox, self.stores.postbox) for job in room.jobs()]
         self.runner = JobRunner(jobs, is_worker=self.is_worker)
 
@@ -100,11 +116,13 @@ class House:
 
     @classmethod
     async def open(
-        cls, config: Config, stationery: Stationery, *, clock: Clock | None = None, for_commands: bool = False
-    ) -> Self:
+        cls, config: Config, stationery: Stationery, *, clock: Clock | None = None, for_commands: bool = False,
+        unlocks: Lock | None = None,
+    ) -> Self:  # fmt: skip
         """Build the house of a configuration; nothing recurring runs until `start`.
 
         `for_commands`: without the AI service and without filling snapshots, for a command beside a running server.
+        `unlocks`: what opens the key ring, instead of what the configuration names.
 
         Raises:
             SchemaOutdatedError, SchemaTooNewError: the database is not at this program's version.
@@ -113,12 +131,13 @@ class House:
         """
         clock = clock or SystemClock()
         directory, url = config.stores.data_directory, config.stores.database_url()
-        vault = await open_vault(config.vault, directory, url, clock)
+        vault = await open_vault(config.vault, directory, url, clock, unlocks)
         stores = Stores.open(config, clock, vault)
         simulator: Simulator | None = None
         try:
             await prepare(stores.database, upgrades_postgresql=config.stores.upgrades_at_start)
             await stores.database.write(vault.bind)
+            await stores.shredding.load()
             if not config.upstream.url and not for_commands:
                 simulator = Simulator.built_in(config.upstream)
                 await simulator.start()
@@ -147,6 +166,7 @@ class House:
         url = config.upstream.url or (simulator.url if simulator else _NOWHERE)
         upstream_settings = msgspec.structs.replace(config.upstream, url=url)
         upstream = Upstream(upstream_settings, clock, stores.database, stores.outbox)
+        upstream.hear(stores.bus)
         keys = Secrets(config.secret)
         gate = Gate(
             GateParts(

@@ -1,6 +1,7 @@
 """The gate's rows: versions of the posture, signals of paid attempts, places on the wait-list, the baseline."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -210,6 +211,16 @@ def sweep(connection: Connection, attempts_before: float, places_before: float) 
     """Delete what is kept for a limited time."""
     connection.execute(delete(attempts).where(attempts.c.at < attempts_before))
     connection.execute(delete(places).where(places.c.created_at < places_before))
+
+
+def forget(connection: Connection, subjects: Sequence[str], until: float) -> dict[str, int]:
+    """Delete attempts and places of these mailboxes that were made until then; returns table -> rows."""
+    names = list(subjects)
+    gone = {
+        attempts: delete(attempts).where(attempts.c.subject.in_(names), attempts.c.at <= until),
+        places: delete(places).where(places.c.subject.in_(names), places.c.created_at <= until),
+    }
+    return {table.name: connection.execute(statement).rowcount for table, statement in gone.items()}
 
 
 def take_place(connection: Connection, mailbox: str, values: dict[str, Any]) -> tuple[str, bool]:

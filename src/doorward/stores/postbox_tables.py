@@ -188,6 +188,12 @@ def prune_letters(connection: Connection, before: float, keep_sunk: int, limit: 
     return len(doomed)
 
 
+def forget(connection: Connection, subjects: Sequence[str], until: float) -> dict[str, int]:
+    """Delete the letters to these people that were made until then; returns table -> rows."""
+    gone = delete(letters).where(letters.c.person.in_(list(subjects)), letters.c.created_at <= until)
+    return {letters.name: connection.execute(gone).rowcount}
+
+
 def counts(connection: Connection) -> dict[str, int]:
     """How many letters are in each state."""
     rows = connection.execute(select(letters.c.state, func.count()).group_by(letters.c.state))

@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -22,6 +22,7 @@ _THREADS: Final = 6  # of each kind
 _WAITING_LIMIT: Final = 10_000
 _TRIES: Final = 6
 _CLOSE_SECONDS: Final = 10.0
+_VACUUM_SECONDS: Final = 600
 _SESSION: Final = (
     "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=60000 -c timezone=UTC"
 )
@@ -51,6 +52,11 @@ class PostgresStore:
         """Run `work` in a transaction of its own; durable when this returns."""
         return await self._submit(self._writers, self._write_now, work)
 
+    async def clear_old_pages(self, tables: Sequence[str]) -> bool:
+        """Have PostgreSQL give up the dead rows of these tables (VACUUM); those that an old transaction sees stay."""
+        await asyncio.to_thread(self._vacuum, tables)
+        return True
+
     async def close(self) -> None:
         """Finish what waits (what takes longer than ten seconds is refused) and close the connections."""
         self._closing_until = time.monotonic() + _CLOSE_SECONDS
@@ -70,6 +76,21 @@ class PostgresStore:
             return await asyncio.get_running_loop().run_in_executor(pool, run, work)
         finally:
             self._waiting -= 1
+
+    def _vacuum(self, tables: Sequence[str]) -> None:
+        names = ", ".join(self._engine.dialect.identifier_preparer.quote(name) for name in tables)
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql(f"SET statement_timeout = {_VACUUM_SECONDS * 1000}")
+                try:
+                    connection.exec_driver_sql(f"VACUUM {names}")
+                finally:
+                    connection.exec_driver_sql("RESET statement_timeout")
+        except Exception as error:
+            shown = translated(without_values(error))
+            if shown is error:
+                raise
+            raise shown from error
 
     def _read_now(self, work: Callable[[Connection], T]) -> T:
         return self._with_retries(lambda: self._read_once(work), is_reading=True)

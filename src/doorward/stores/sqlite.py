@@ -1,10 +1,11 @@
 """Rows in a SQLite file: WAL, every commit on the disk (synchronous=FULL), one writer, several readers."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ _SETTINGS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
+    "PRAGMA secure_delete=ON",  # what is deleted is overwritten with zeros
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-16384",
     "PRAGMA journal_size_limit=67108864",
@@ -76,6 +78,13 @@ class SqliteStore:
         result: T = await self._writer.submit(work)
         return result
 
+    async def clear_old_pages(self, _tables: Sequence[str]) -> bool:
+        """Move the write-ahead log into the file and empty it; False if a reader was in the way (try again).
+
+        What was deleted is zeros in the file already (`secure_delete`); its former pages are in the log until then.
+        """
+        return self._path is None or await asyncio.to_thread(self._empty_log)
+
     async def close(self) -> None:
         """Write what waits and let go of the file."""
         self._closing = True
@@ -88,6 +97,17 @@ class SqliteStore:
         if self._use is not None:
             release(self._use)
             self._use = None
+
+    def _empty_log(self) -> bool:
+        try:
+            with contextlib.closing(self._write_engine.raw_connection()) as connection:
+                is_busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        except Exception as error:
+            shown = translated(error)
+            if shown is error:
+                raise
+            raise shown from error
+        return not is_busy
 
     def _read_now(self, work: Callable[[Connection], T]) -> T:
         if self._read_engine is None:

@@ -24,6 +24,8 @@ from doorward.stores.schema import METADATA, upsert
 from doorward.upstream.budgets import Delta
 
 BATCH: Final = 500
+_DAY_SECONDS: Final = 86_400
+_LAST_DAY: Final = 2**31 - 1
 
 USAGE: Final = Table(
     "upstream_usage",
@@ -118,6 +120,13 @@ def trim(connection: Connection, before_day: int, limit: int) -> int:
     if old:
         connection.execute(delete(USAGE).where(tuple_(*key).in_([tuple(row) for row in old])))
     return len(old)
+
+
+def forget(connection: Connection, subjects: Sequence[str], until: float) -> dict[str, int]:
+    """Delete what these accounts used up to that moment (Unix seconds); returns table -> rows."""
+    day = min(until, _LAST_DAY * _DAY_SECONDS) // _DAY_SECONDS
+    gone = delete(USAGE).where(USAGE.c.account_id.in_(list(subjects)), USAGE.c.day <= int(day))
+    return {USAGE.name: connection.execute(gone).rowcount}
 
 
 def _delta(row: RowMapping) -> Delta:

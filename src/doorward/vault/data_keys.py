@@ -1,7 +1,7 @@
 """Data keys: one per person, unwrapped when needed, kept in memory for at most five minutes, and counted.
 
 A key enters the cache only when the transaction that read or made it is settled: a key whose row was rolled back must
-never seal anything.
+never seal anything. Nor does it enter if its subject was shredded while it was being read.
 """
 
 import threading
@@ -20,10 +20,13 @@ from doorward.vault import tables
 from doorward.vault.envelope import DataKey, new_key, version_of
 from doorward.vault.keks import KeyEncryptionKeys
 from doorward.vault.model import WrappedKey
+from doorward.vault.shred_tables import last_shred
 
 LIFETIME_SECONDS: Final = 300.0
 _LIMIT: Final = 50_000
 _FIRST_VERSION: Final = 1
+ACCOUNT_PREFIX: Final = "acc_"
+_AFTER_SHRED_SECONDS: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class DataKeys:
         self._clock = clock
         self._lock = threading.Lock()
         self._held: dict[str, PersonKeys] = {}
+        self._gone: dict[str, float] = {}  # subject -> when it was told to be forgotten: what was read before is stale
         self.unwrapped = 0
 
     def __len__(self) -> int:
@@ -66,6 +70,7 @@ class DataKeys:
 
         Raises:
             SealBrokenError: its wrapped key was changed, or is another ring's.
+            ShreddedError: it is an account that was deleted.
         """
         found = self.of(connection, [subject]).get(subject)
         return found or self._make(connection, subject)
@@ -95,14 +100,17 @@ class DataKeys:
             if subjects is None:
                 self._held.clear()
             else:
+                now = self._clock.now()
                 for subject in subjects:
                     self._held.pop(subject, None)
+                    self._gone[subject] = now
 
     def sweep(self) -> None:
         """Drop what has been in memory for five minutes."""
         now = self._clock.now()
         with self._lock:
             self._held = {subject: keys for subject, keys in self._held.items() if keys.until > now}
+            self._gone = {subject: at for subject, at in self._gone.items() if at + LIFETIME_SECONDS > now}
 
     def _read(self, connection: Connection, subjects: list[str], now: float) -> dict[str, PersonKeys]:
         versions: dict[str, dict[int, DataKey]] = {}
@@ -116,7 +124,7 @@ class DataKeys:
         return found
 
     def _make(self, connection: Connection, subject: str) -> PersonKeys:
-        now, key, kek = self._clock.now(), new_key(), self._keks.active(connection)
+        now, key, kek = self._moment_of(connection, subject), new_key(), self._keks.active(connection)
         wrapped = kek.wrap(subject, _FIRST_VERSION, key)
         if not tables.add_key(connection, WrappedKey(subject, _FIRST_VERSION, kek.version, wrapped), now):
             found = self._read(connection, [subject], now)  # another process was first
@@ -127,12 +135,22 @@ class DataKeys:
         self._keep(connection, subject, keys)
         return keys
 
+    def _moment_of(self, connection: Connection, subject: str) -> float:
+        """When a new key of this subject is made: after the last shred, also if another node's clock was ahead."""
+        now, last = self._clock.now(), last_shred(connection, subject)
+        if last is not None and subject.startswith(ACCOUNT_PREFIX):
+            raise ShreddedError  # an account's id is used once: whoever comes back gets another
+        return now if last is None else max(now, last + _AFTER_SHRED_SECONDS)
+
     def _keep(self, connection: Connection, subject: str, keys: PersonKeys) -> None:
         scratch(connection)[subject] = keys
         once_settled(connection, partial(self._enter, subject, keys))
 
     def _enter(self, subject: str, keys: PersonKeys) -> None:
         with self._lock:
+            gone_at = self._gone.get(subject)
+            if gone_at is not None and keys.until - LIFETIME_SECONDS <= gone_at:
+                return
             while len(self._held) >= _LIMIT:
                 del self._held[next(iter(self._held))]
             self._held[subject] = keys

@@ -1,6 +1,6 @@
 """What can go wrong with the key ring, and what to do about it."""
 
-from doorward.hall.errors import ConflictError
+from doorward.hall.errors import ConflictError, InvalidInputError
 
 
 class KeyRingError(ConflictError):
@@ -75,3 +75,20 @@ class WrongRingError(KeyRingError):
 
     code = "vault.wrong_ring"
     advice = "Nothing was changed. Point `vault.ring` (or `stores.database`) at the one that belongs to it."
+
+
+class ShredListError(KeyRingError):
+    """The list of shredded people cannot be read or written."""
+
+    code = "vault.shred_list"
+    advice = (
+        "Put an intact copy of the list in its place, from another node or the machine that ran before. If the database"
+        " was not restored since, you may also move the file away: it is then written anew from the database."
+    )
+
+
+class ReceiptError(InvalidInputError):
+    """This is not a receipt of shredding."""
+
+    code = "vault.receipt"
+    advice = "Give the file as it was handed out, and the public key that `doorward vault status` showed."
