@@ -77,7 +77,7 @@ class Stores:
         outbox = Outbox(database, bus, clock, new_id("node"), retention_days=days)
         counters = open_counters(config.stores.counters, clock)
         path = None if database.is_in_memory else config.vault.ring_path(config.stores.data_directory)
-        kept = None if path is None else ShredList(path.with_name(FILE_NAME), vault.ring)
+        kept = None if path is None else ShredList(path.with_name(FILE_NAME), lambda: vault.ring)
         shredding = Shredding(vault, database, outbox, clock, kept)
         shredding.forgets = FORGETS
         shredding.hear(bus)

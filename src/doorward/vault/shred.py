@@ -22,6 +22,7 @@ from sqlalchemy import Connection
 
 from doorward.hall.bus import Bus
 from doorward.hall.clock import Clock
+from doorward.hall.errors import VaultLockedError
 from doorward.hall.events import PersonShredded
 from doorward.hall.ids import new_id
 from doorward.hall.jobs import Job
@@ -157,7 +158,10 @@ class Shredding:
     async def _write_list_or_log(self) -> None:
         try:
             await self._write_list()
-        except ShredListError as error:  # the rows have it: the job tries again, and the receipt stays open
+        except (
+            ShredListError,
+            VaultLockedError,
+        ) as error:  # the rows have it: the job tries again, and the receipt stays open
             _log.error("shred_list_not_written", code=error.code, error=error.message)
 
     async def _write_list(self) -> None:

@@ -15,7 +15,7 @@
 import fcntl
 import hmac
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +77,10 @@ class _Read:
 class ShredList:
     """One file. Every call opens it anew: others may have appended to it."""
 
-    def __init__(self, path: Path, ring: Ring) -> None:
-        """`path`: the file, made by the first append."""
+    def __init__(self, path: Path, ring: Callable[[], Ring]) -> None:
+        """`path`: the file, made by the first append; `ring`: the ring while it is open, else raises."""
         self.path = path
-        self._ring_id = ring.ring_id
-        self._key = hmac.digest(ring.index_root, b"doorward/shred-list\0" + ring.ring_id.encode(), "sha256")
+        self._ring = ring
         self._last: tuple[tuple[int, int, int], _Read] | None = None  # the file as it was, and what it held
 
     @property
@@ -184,7 +183,7 @@ class ShredList:
             raise self._damaged("has a damaged head") from error
         if len(line) != _HEAD_BYTES or not line.endswith(b"\n") or head.format != _FORMAT:
             raise self._damaged("has a damaged head, or was made by a newer Doorward")
-        if head.ring != self._ring_id:
+        if head.ring != self._ring().ring_id:
             raise self._damaged("belongs to another key ring")
         return head
 
@@ -199,17 +198,21 @@ class ShredList:
         return one, entry.mac
 
     def _head(self, entries: int, last_mac: str) -> bytes:
-        head = _Head(
-            format=_FORMAT, ring=self._ring_id, entries=f"{entries:010}", mac=self._head_mac(entries, last_mac)
-        )
+        ring_id, mac = self._ring().ring_id, self._head_mac(entries, last_mac)
+        head = _Head(format=_FORMAT, ring=ring_id, entries=f"{entries:010}", mac=mac)
         return msgspec.json.encode(head).ljust(_HEAD_BYTES - 1) + b"\n"
 
     def _head_mac(self, entries: int, last_mac: str) -> str:
-        return hmac.digest(self._key, f"head\0{entries}\0{last_mac}".encode(), "sha256").hex()
+        return self._code(f"head\0{entries}\0{last_mac}".encode())
 
     def _mac(self, former_mac: str, one: Shred) -> str:
         data = msgspec.json.encode((former_mac, one.receipt_id, one.shredded_at, one.subjects))
-        return hmac.digest(self._key, b"entry\0" + data, "sha256").hex()
+        return self._code(b"entry\0" + data)
+
+    def _code(self, data: bytes) -> str:
+        ring = self._ring()
+        key = hmac.digest(ring.index_root, b"doorward/shred-list\0" + ring.ring_id.encode(), "sha256")
+        return hmac.digest(key, data, "sha256").hex()
 
     def _damaged(self, what: str) -> ShredListError:
         return ShredListError(f"{self.path} {what}.")

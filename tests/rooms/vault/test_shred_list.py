@@ -19,12 +19,12 @@ def _shred(number: int) -> Shred:
 
 @pytest.fixture
 def kept(tmp_path):
-    return ShredList(tmp_path / "shreds.jsonl", RING)
+    return ShredList(tmp_path / "shreds.jsonl", lambda: RING)
 
 
 def _again(kept: ShredList) -> ShredList:
     """Another process on the same file."""
-    return ShredList(kept.path, RING)
+    return ShredList(kept.path, lambda: RING)
 
 
 def test_what_was_appended_is_read_by_others(kept):
@@ -37,7 +37,7 @@ def test_what_was_appended_is_read_by_others(kept):
 
 @given(st.data())
 def test_no_cut_and_no_flip_goes_unnoticed(tmp_path_factory, data):
-    kept = ShredList(tmp_path_factory.mktemp("list") / "shreds.jsonl", RING)
+    kept = ShredList(tmp_path_factory.mktemp("list") / "shreds.jsonl", lambda: RING)
     number = data.draw(st.integers(1, 6))
     kept.append([_shred(one) for one in range(number)])
     whole = kept.path.read_bytes()
@@ -66,7 +66,7 @@ def test_entries_cannot_be_left_out_or_swapped(kept):
 @given(cut=st.integers(0, 400))
 def test_a_process_that_died_while_appending_loses_nothing_that_was_told(tmp_path_factory, cut):
     """The head is written last: whatever lies behind what it promises is whole entries and perhaps half of one."""
-    kept = ShredList(tmp_path_factory.mktemp("list") / "shreds.jsonl", RING)
+    kept = ShredList(tmp_path_factory.mktemp("list") / "shreds.jsonl", lambda: RING)
     kept.append([_shred(1)])
     told = kept.path.read_bytes()
     kept.append([_shred(2), _shred(3)])
@@ -82,7 +82,7 @@ def test_a_process_that_died_while_appending_loses_nothing_that_was_told(tmp_pat
 def test_another_rings_list_is_refused(kept):
     kept.append([_shred(1)])
     with pytest.raises(ShredListError, match="another key ring"):
-        ShredList(kept.path, Ring.fresh()).read()
+        ShredList(kept.path, Ring.fresh).read()
 
 
 def test_a_link_is_not_followed(kept, tmp_path):
