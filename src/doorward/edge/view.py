@@ -15,8 +15,9 @@ from doorward.hall.doors import Desk, StandingBook
 RoomRoutes = Callable[[Desk], list[Route]]
 """A room's `routes` with its service bound: `partial(gate.web.routes, gate)`."""
 
-Probe = Callable[[], Awaitable[None]]
-"""Returns when a part answers; raises a DoorwardError (or OSError) when it is away."""
+Probe = Callable[[], Awaitable[str | None]]
+"""Returns when a part answers: None, or in a few words what is in doubt. Raises a DoorwardError (or OSError) when it is
+away."""
 
 Figures = Callable[[], Mapping[str, float]]
 """A room's numbers for `/metrics`: `gate_arrivals_total{action="admit"}` -> number."""

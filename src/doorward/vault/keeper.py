@@ -100,15 +100,9 @@ class Keeper:
         _log.warning("vault_locked", reason="command")
         self._vault.lock()
 
-    async def ping(self) -> str | None:
-        """For the readiness page: what is wrong with the key, if anything is.
-
-        Raises:
-            VaultLockedError: the vault is locked.
-        """
-        if self._vault.is_locked:
-            raise VaultLockedError
-        return f"key {self.state}" if self.state in {KeyState.AWAY, KeyState.REFUSED} else None
+    def doubt(self) -> str | None:
+        """What is in doubt about the key, in a few words; None if nothing is."""
+        return f"key {self.state.value}" if self.state in {KeyState.AWAY, KeyState.REFUSED} else None
 
     def figures(self) -> dict[str, float]:
         """Numbers for the metrics."""

@@ -71,6 +71,15 @@ class Vault:
         """Whether no key is in memory; everything but what was read before raises VaultLockedError then."""
         return self._ring is None
 
+    async def ping(self) -> str | None:
+        """For the readiness page: None, or what is in doubt about the key.
+
+        Raises:
+            VaultLockedError: the vault is locked.
+        """
+        self._must_be_open()
+        return self.keeper.doubt() if self.keeper else None
+
     def lock(self) -> None:
         """Drop the ring and every key made with it."""
         self._ring = None
