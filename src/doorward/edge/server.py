@@ -24,10 +24,11 @@ from doorward.accounts import tokens
 from doorward.accounts.web import routes as accounts_routes
 from doorward.config import Config
 from doorward.edge.addresses import TrustedProxies
-from doorward.edge.app import build_app, build_letters
+from doorward.edge.app import build_app
 from doorward.edge.street import Street, street_class
 from doorward.edge.street_parts import StreetLimits, StreetParts
 from doorward.edge.tls_transport import over_tls
+from doorward.edge.unlocking import unlocked
 from doorward.edge.view import Front, HouseView
 from doorward.gate.web import routes as gate_routes
 from doorward.hall.clock import SystemClock
@@ -77,22 +78,22 @@ async def serve(config: Config, announce: Announce | None = None) -> None:
     """
     logs.configure(config.server.log_format, config.server.log_level)
     if config.server.role == "worker":
-        await _work(await House.open(config, build_letters()))
+        async with unlocked(config) as house:
+            await _work(house)
         return
     with closing(listen(config)) as listener:
         # Port 0 is known only now, and links and mails name it.
         server = msgspec.structs.replace(config.server, port=listener.getsockname()[1])
         config = msgspec.structs.replace(config, server=server)
         tls = open_tls(config)
-        house = await House.open(config, build_letters())
-        renewals = JobRunner(tls.jobs() if tls else (), is_worker=False)
-        try:
-            await house.start()
-            renewals.start()
-            await _Server(house, listener, Ways(announce, tls)).run()
-        finally:
-            await renewals.stop()
-            await house.close()
+        async with unlocked(config) as house:
+            renewals = JobRunner(tls.jobs() if tls else (), is_worker=False)
+            try:
+                await house.start()
+                renewals.start()
+                await _Server(house, listener, Ways(announce, tls)).run()
+            finally:
+                await renewals.stop()
 
 
 def open_tls(config: Config) -> ServedTls | None:
@@ -112,12 +113,9 @@ async def _work(house: House) -> None:
     told, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told.set)
-    try:
-        await house.start()
-        _log.info("worker_started", version=__version__)
-        await told.wait()
-    finally:
-        await house.close()
+    await house.start()
+    _log.info("worker_started", version=__version__)
+    await told.wait()
 
 
 class _Server(uvicorn.Server):
@@ -240,7 +238,11 @@ def build_view(
     return HouseView(
         book=house.accounts.book,
         rooms=(partial(gate_routes, house.gate), partial(accounts_routes, house.accounts)),
-        probes={"database": house.stores.database.ping, "counters": house.stores.counters.ping},
+        probes={
+            "database": house.stores.database.ping,
+            "counters": house.stores.counters.ping,
+            "vault": house.stores.vault.ping,
+        },
         figures=(*figures, street.figures, *([tls.figures] if tls else [])),
         is_serving=is_serving,
         front=build_front(house),
