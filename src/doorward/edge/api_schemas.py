@@ -129,12 +129,13 @@ _ANSWERS: Final[dict[str, Schema]] = {
     ),
     "Account": _object("account_id lane role usage", account_id=_text(), lane=_LANE, role=_text(), usage=ref("Usage")),
     "Usage": _object(
-        "tokens_today tokens_per_day requests_ok requests_refused active_days",
+        "tokens_today tokens_per_day requests_ok requests_refused active_days is_recorded",
         tokens_today=_number(),
         tokens_per_day={"type": ["integer", "null"], "description": "Null: no cap."},
         requests_ok=_number(),
         requests_refused=_number(),
         active_days=_number(),
+        is_recorded={"type": "boolean", "description": "Whether what you ask and are answered is kept for a while."},
     ),
     "Session": _object(
         "session_id created_at last_used_at expires_at device current",

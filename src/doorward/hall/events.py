@@ -162,6 +162,17 @@ class UpstreamHealthChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordingRead(Event):
+    """An operator read a recorded conversation."""
+
+    name = "upstream.recording.read"
+
+    recording_id: str
+    account_id: str
+    reader: str  # name of the operating system's user who ran the command
+
+
+@dataclass(frozen=True, kw_only=True)
 class CertificateRenewed(Event):
     """The public listener's certificate was ordered from an authority, the first one or a new one."""
 

@@ -137,6 +137,7 @@ class Usage:
     requests_ok: int
     requests_refused: int
     active_days: int
+    is_recorded: bool = False  # whether what the account asks and hears is kept for a while
 
 
 class Cell(NamedTuple):

@@ -12,6 +12,7 @@ from doorward.upstream.connection import Connection, ResponseHead
 from doorward.upstream.errors import RelayFault
 from doorward.upstream.heads import RelayRequest, request_head, response_fields
 from doorward.upstream.pool import Origin, Pool, PoolLimits
+from doorward.upstream.recording import Recorder
 from doorward.upstream.relay_model import RelayHooks
 from doorward.upstream.tokens import TokenWindow
 
@@ -63,6 +64,7 @@ class Office(Protocol):
     origin: Origin
     authorization: bytes  # a whole header line, or empty
     limits: RelayLimits
+    recorder: Recorder | None
     hooks: RelayHooks
     pool: Pool
     now: float
@@ -102,6 +104,7 @@ class Exchange:
         self._status = 0
         self._sent_bytes = 0
         self._window = TokenWindow()
+        self._tape = None if relay.recorder is None else relay.recorder.begin(request)
         self._time = asyncio.get_running_loop().time
         self._began = self._time()
 
@@ -112,6 +115,8 @@ class Exchange:
         if self.is_over or not data:
             return
         self._sent_bytes += len(data)
+        if self._tape is not None:
+            self._tape.prompt(data)
         if self._request.length < 0:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         if self._connection is not None:
@@ -198,6 +203,8 @@ class Exchange:
         self._is_chunked = has_body and not fields.has_length and request.minor == b"1"
         self._is_event_stream = fields.is_event_stream
         self._status = head.status
+        if self._tape is not None:
+            self._tape.head(head.status, head.fields)
         lines = [_STATUS_LINE.get(head.status) or b"HTTP/1.1 %d \r\n" % head.status, *fields.lines]
         lines.append(b"x-request-id: %b\r\nx-doorward-lane: %b\r\n" % (request.request_id, request.lane))
         if self._is_chunked:
@@ -223,6 +230,8 @@ class Exchange:
             out = [self._head, *pieces] if self._head else pieces
         self._head = b""
         self._window.add(pieces)
+        if self._tape is not None:
+            self._tape.answer(pieces)
         if not self._is_paused:
             self.deadline = self._relay.now + self._relay.limits.idle_timeout_seconds
         if out:
@@ -293,6 +302,8 @@ class Exchange:
         self.is_cancelled = True
         self._held = []
         self._relay.ended(self, outcome)
+        if self._tape is not None:
+            self._tape.end(outcome)
         tokens = self._window.tokens(self._sent_bytes, is_event_stream=self._is_event_stream)
         self._relay.hooks.record(self._request.standing, tokens, is_ok)
         if self._connection is not None:

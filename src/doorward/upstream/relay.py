@@ -27,6 +27,7 @@ from doorward.upstream.errors import RelayFault
 from doorward.upstream.exchange import Caller, Exchange, RelayLimits
 from doorward.upstream.heads import RelayRequest, kept_lines
 from doorward.upstream.pool import Origin, Pool, PoolLimits
+from doorward.upstream.recording import Recorder
 from doorward.upstream.relay_model import Denial, RelayHooks
 
 __all__ = ["Caller", "Denial", "Exchange", "Origin", "PoolLimits", "Relay", "RelayHooks", "RelayLimits", "RelayRequest"]
@@ -37,8 +38,15 @@ _LATENCIES: Final = 1_024
 class Relay:
     """All exchanges with one AI service. Its time is `tick`, which the street calls about once a second."""
 
-    def __init__(self, origin: Origin, hooks: RelayHooks, limits: RelayLimits, api_key: str = "") -> None:
-        """`api_key` is what the AI service wants to see; it is never shown to callers.
+    def __init__(
+        self,
+        origin: Origin,
+        hooks: RelayHooks,
+        limits: RelayLimits,
+        api_key: str = "",
+        recorder: Recorder | None = None,
+    ) -> None:
+        """`api_key` is what the AI service wants to see; it is never shown to callers. `recorder`: where copies go.
 
         Raises:
             ValueError: the key cannot stand in a header.
@@ -48,6 +56,7 @@ class Relay:
         self.origin = origin
         self.hooks = hooks
         self.limits = limits
+        self.recorder = recorder
         self.authorization = b"authorization: Bearer " + api_key.encode() + b"\r\n" if api_key else b""
         self.pool = Pool(origin, limits.pool)
         self.now = 0.0

@@ -13,8 +13,9 @@ from typing import Final
 import structlog
 from sqlalchemy import Connection
 
+from doorward.hall.bus import Bus
 from doorward.hall.clock import Clock
-from doorward.hall.events import UpstreamHealthChanged
+from doorward.hall.events import PersonShredded, UpstreamHealthChanged
 from doorward.hall.jobs import Job
 from doorward.hall.model import Lane, Standing, Usage
 from doorward.stores.outbox import Outbox
@@ -24,6 +25,7 @@ from doorward.upstream.budgets import Budgets, Delta, Limits, ShortageKind, day_
 from doorward.upstream.exchange import RelayLimits
 from doorward.upstream.health import Health, HealthRules, judged, probe
 from doorward.upstream.pool import Origin, PoolLimits
+from doorward.upstream.recordings import Recordings, recorder_of
 from doorward.upstream.relay import Relay
 from doorward.upstream.relay_model import Denial
 from doorward.upstream.settings import UpstreamSettings
@@ -63,7 +65,9 @@ class Upstream:
         self._database = database
         self._outbox = outbox
         self._origin = Origin.parse(settings.url)
-        self.relay = Relay(self._origin, self, relay_limits(settings), settings.api_key)
+        recorder = recorder_of(settings)
+        self.recordings = Recordings(settings, clock, database, outbox, recorder)
+        self.relay = Relay(self._origin, self, relay_limits(settings), settings.api_key, recorder)
         self._rules = HealthRules(settings.health_failures_to_leave, settings.health_successes_to_return)
         self._next_probe_at = 0.0
         self._facts: deque[UpstreamHealthChanged] = deque(maxlen=_FACTS_KEPT)
@@ -79,6 +83,7 @@ class Upstream:
         """
         await self.relay.close()
         await self.flush()
+        await self.recordings.write()
 
     async def load(self) -> None:
         """Know again what accounts with a capped allowance used today.
@@ -90,6 +95,18 @@ class Upstream:
         capped = [lane for lane, limits in self.budgets.limits.items() if limits.tokens_per_day is not None]
         self.budgets.correct(await self._database.read(lambda c: tables.usage_on(c, today, capped)))
 
+    def hear(self, bus: Bus) -> None:
+        """Hear of people who are gone: what was recorded of them goes too."""
+        bus.on_each_node(PersonShredded, self._forget)
+        bus.once(PersonShredded, "upstream.recordings", self._delete_of)
+
+    async def _forget(self, fact: PersonShredded) -> None:
+        self.recordings.forget(fact.subjects)
+
+    async def _delete_of(self, fact: PersonShredded) -> None:
+        for subject in fact.subjects:
+            await self.recordings.delete_of(subject)
+
     def jobs(self) -> list[Job]:
         """What must be done again and again."""
         watching = min(1.0, self._settings.health_interval_seconds)
@@ -97,6 +114,7 @@ class Upstream:
             Job("upstream.flush", self._settings.flush_seconds, self.flush, on_each_node=True),
             Job("upstream.health", watching, self.watch, on_each_node=True),
             Job("upstream.trim", _TRIM_EVERY_SECONDS, self.trim),
+            *self.recordings.jobs(),
         ]
 
     # 1. What the relay asks and tells
@@ -151,6 +169,7 @@ class Upstream:
             requests_ok=sums.requests_ok + (waiting.requests_ok if waiting else 0),
             requests_refused=sums.requests_refused + (waiting.requests_refused if waiting else 0),
             active_days=sums.active_days,
+            is_recorded=self.recordings.recorder is not None,
         )
 
     async def flush(self) -> None:
@@ -231,6 +250,7 @@ class Upstream:
             "upstream_usage_waiting": float(len(self.budgets.pending)),
             **{f"upstream_{name}_total": float(self._counts[name]) for name in counted},
             **self.relay.figures(),
+            **self.recordings.figures(),
         }
 
 

@@ -89,6 +89,37 @@ class UpstreamSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
     health_successes_to_return: Annotated[
         int, Meta(ge=1, le=1_000, description="Successes in a row after which it counts as back.")
     ] = 2
+    recording: Annotated[
+        Literal["off", "on"],
+        Meta(
+            description="Whether prompts and answers are kept: redacted, sealed for each person, and only for a while."
+            " People are told on their account page. `off`: nothing of them is stored anywhere."
+        ),
+    ] = "off"
+    recording_hours: Annotated[int, Meta(ge=1, le=8_760, description="Hours after which a recording is deleted.")] = 72
+    recording_share: Annotated[
+        float, Meta(ge=0, le=1, description="Share of the exchanges that is recorded; which ones is chance.")
+    ] = 1.0
+    recording_max_bytes: Annotated[
+        int,
+        Meta(ge=256, le=1_048_576, description="Bytes kept of one prompt, and of one answer; the rest is not."),
+    ] = 32_768
+    recording_memory_bytes: Annotated[
+        int,
+        Meta(
+            ge=1_048_576,
+            le=17_179_869_184,
+            description="Bytes of recordings that one process holds before they are written; past it exchanges are"
+            " not recorded, and counted.",
+        ),
+    ] = 67_108_864
+    recording_redacts: Annotated[
+        bool,
+        Meta(
+            description="Whether mail addresses, telephone, card and account numbers, keys, tokens and IP addresses"
+            " are taken out first."
+        ),
+    ] = True
     simulator_time_to_first_token_ms: Annotated[
         int, Meta(ge=0, le=600_000, description="Built-in simulator: milliseconds before an answer's first token.")
     ] = 150

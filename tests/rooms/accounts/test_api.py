@@ -51,6 +51,7 @@ async def test_sign_up_account_log_out(room, client):
             "requests_ok": 7,
             "requests_refused": 1,
             "active_days": 2,
+            "is_recorded": False,
         },
     }
     assert (await client.json("/api/v1/logout")).status == 204

@@ -250,6 +250,7 @@ async def test_jobs_run_and_figures_are_numbers(build, simulate):
         "upstream.flush": True,
         "upstream.health": True,
         "upstream.trim": False,
+        "upstream.recordings.expire": False,
     }
     for job in jobs.values():
         await job.work()
