@@ -42,6 +42,7 @@ from doorward.stores.upgrade import prepare
 from doorward.upstream import tables as upstream_tables
 from doorward.upstream.service import Upstream
 from doorward.upstream.simulator import Simulator
+from doorward.vault.acme import AcmeParts, Certificates
 from doorward.vault.locks.lock import Lock
 from doorward.vault.opening import open_vault
 from doorward.vault.service import Vault
@@ -102,11 +103,14 @@ class House:
     accounts: Accounts
     caretaker: Caretaker
     simulator: Simulator | None
+    certificates: Certificates = field(init=False)
     runner: JobRunner = field(init=False)
 
     def __post_init__(self) -> None:
+        self.certificates = _certificates(self.config, self.stores, self.clock)
         rooms = (self.stores.vault, self.stores.shredding, self.gate, self.accounts, self.upstream, self.caretaker)
-        jobs = [job for room in (*rooms, self.stores.outbox, self.stores.postbox) for job in room.jobs()]
+        others = (self.certificates, self.stores.outbox, self.stores.postbox)
+        jobs = [job for room in (*rooms, *others) for job in room.jobs()]
         self.runner = JobRunner(jobs, is_worker=self.is_worker)
 
     @property
@@ -190,7 +194,7 @@ class House:
     async def load(self) -> None:
         """Set the outbox's mark, then fill what the rooms serve from memory."""
         await self.stores.outbox.mark()
-        for load in (self.gate.load, self.accounts.load, self.upstream.load):
+        for load in (self.gate.load, self.accounts.load, self.upstream.load, self.certificates.put_files):
             await load()
 
     async def start(self) -> None:
@@ -214,3 +218,14 @@ class House:
         if self.simulator is not None:
             await self.simulator.stop()
         await self.stores.close()
+
+
+def _certificates(config: Config, stores: Stores, clock: Clock) -> Certificates:
+    directory = config.stores.data_directory
+    return Certificates(
+        AcmeParts(
+            settings=config.acme, certificate_path=config.tls.certificate_path(directory),
+            key_path=config.tls.key_path(directory), database=stores.database, outbox=stores.outbox, clock=clock,
+            owner=new_id("node"),
+        )
+    )  # fmt: skip

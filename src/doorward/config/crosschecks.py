@@ -5,6 +5,7 @@ drops a finding whose settings are no good anyway, so that one mistake is not re
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parseaddr
@@ -20,6 +21,7 @@ from doorward.upstream.simulator.faults import parse_fault
 from doorward.vault.mistakes import mistakes as ring_mistakes
 
 COUNTERS: Final = ("memory", "redis", "rediss", "valkey", "valkeys")
+ORDERABLE: Final = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]*[a-z0-9]")
 WIDEST_TRUSTED: Final = {4: 8, 6: 16}  # a prefix shorter than this is the internet, not somebody's proxies
 
 
@@ -191,9 +193,46 @@ def _key_ring(config: Config) -> Iterator[Finding]:
         yield Finding((("vault", one.name),), one.problem, one.suggestion, gravity)
 
 
+def _acme(config: Config) -> Iterator[Finding]:
+    acme, name = config.acme, ("acme", "domains")
+    if not acme.is_on:
+        return
+    for position, domain in enumerate(acme.domains, 1):
+        if not _is_orderable(domain):
+            problem = f"entry {position} is no name that can be proved over HTTP (no wildcards, no port, no scheme)"
+            yield Finding((name,), problem, "`ai.example.com`")
+    host = _url_host(config.server.public_url)
+    if host not in {domain.lower() for domain in acme.domains}:
+        problem = "are without the host of `server.public_url`, which is what people type"
+        yield Finding((name, ("server", "public_url")), problem, "name it in both")
+    if not acme.agree_to_terms:
+        yield Finding((("acme", "agree_to_terms"),), "must be true: authorities ask for it", "read their terms first")
+    if config.tls.mode in {"local", "off"}:
+        problem = f"is {config.tls.mode}, so nobody would see the certificate that is ordered"
+        yield Finding((("tls", "mode"), name), problem, 'use "auto" or "files"')
+    for setting in ("directory", "staging_directory"):
+        parts = _url(getattr(acme, setting))
+        if parts is None or parts.scheme != "https":
+            yield Finding((("acme", setting),), "is no https address", "`https://acme.example.com/directory`")
+    if bool(acme.external_account_id) != bool(acme.external_account_key):
+        yield Finding((("acme", "external_account_key"), ("acme", "external_account_id")), "goes with the other")
+
+
+def _redirect(config: Config) -> Iterator[Finding]:
+    name, port = ("server", "redirect_port"), config.server.redirect_port
+    if not port:
+        if config.acme.is_on:
+            problem = "is 0, so something else must lead `/.well-known/acme-challenge/` from port 80 to us"
+            yield Finding((name, ("acme", "domains")), problem, "`redirect_port = 80`", Gravity.WARNING)
+    elif not config.server.public_url.startswith("https://"):
+        yield Finding((name, ("server", "public_url")), "leads to `server.public_url`, which is not https", "")
+    elif port == config.server.port:
+        yield Finding((name, ("server", "port")), "is `server.port`, which is taken already", "80")
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     _public_url, _trusted_proxies, _metrics_networks, _database, _counters, _mail, _upstream, _api_key, _health_path,
-    _faults, _contact, _key_ring,
+    _faults, _contact, _key_ring, _acme, _redirect,
 )  # fmt: skip
 
 
@@ -207,6 +246,13 @@ def _url(text: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts if is_possible else None
+
+
+def _is_orderable(domain: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(domain))
+    except ValueError:
+        return ORDERABLE.fullmatch(domain.lower()) is not None
 
 
 def _url_host(text: str) -> str:

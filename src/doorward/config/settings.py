@@ -9,6 +9,7 @@ from doorward.accounts.settings import AccountsSettings
 from doorward.gate.settings import GateSettings
 from doorward.stores.settings import MailSettings, StoresSettings
 from doorward.upstream.settings import UpstreamSettings
+from doorward.vault.acme_settings import AcmeSettings
 from doorward.vault.settings import VaultSettings
 from doorward.vault.tls_settings import TlsSettings
 
@@ -18,6 +19,15 @@ class ServerSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_f
 
     host: Annotated[str, Meta(min_length=1, max_length=255, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")] = 8080
+    redirect_port: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65_535,
+            description="Port of a second, plain listener, which sends browsers to the https `public_url` and answers"
+            " an ACME authority: 80 where people reach us directly. 0: none.",
+        ),
+    ] = 0
     public_url: Annotated[
         str,
         Meta(
@@ -113,6 +123,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     upstream: UpstreamSettings = msgspec.field(default_factory=UpstreamSettings)
     vault: VaultSettings = msgspec.field(default_factory=VaultSettings)
     tls: TlsSettings = msgspec.field(default_factory=TlsSettings)
+    acme: AcmeSettings = msgspec.field(default_factory=AcmeSettings)
 
     @property
     def public_url(self) -> str:

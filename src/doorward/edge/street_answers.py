@@ -21,6 +21,10 @@ _TEXTS: Final = {
     "request.timeout": ("The request did not arrive in time.", "Send it again, as a whole."),
     "request.target_too_long": ("The address is too long.", "Send less in the address."),
     "request.headers_too_large": ("The headers are too large or too many.", "Clear cookies or send fewer headers."),
+    "request.not_encrypted": (
+        "This request came with an API key, unencrypted.",
+        "Everybody on the way could read the key: revoke it, and use the https address.",
+    ),
     "input.too_large": ("The body is larger than this service takes.", "Send less at once."),
     "service.busy": ("There are more visitors than can be served just now.", "Wait as `Retry-After` says."),
     "gate.ticket.missing": (

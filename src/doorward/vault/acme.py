@@ -1,7 +1,7 @@
 """Certificates that order and renew themselves (RFC 8555), for the public listener.
 
 1. The rows are the truth: certificate and keys, sealed. Every process writes its own files from them (`put_files`), and
-   the listener reads those. Where there is neither row nor file, a placeholder that nobody trusts lets it begin.
+   the listener reads those. Before there is any, a placeholder that nobody trusts lets it begin (`acme_files`).
 2. Each worker looks whether an order is due: none yet, other domains or another authority than in the settings, or the
    time to renew has come. The time is a third of the life left, or what the authority suggests (RFC 9773).
 3. Who holds the lease orders. The authority looks at port 80 of any machine: all of them read the tokens from the rows.
@@ -38,7 +38,7 @@ from doorward.vault.acme_errors import (
     NoCertificateError,
     NotDueError,
 )
-from doorward.vault.acme_files import identifiers, new_key, placeholder, signing_request, write_files
+from doorward.vault.acme_files import identifiers, new_key, signing_request, write_files
 from doorward.vault.acme_messages import Ask, Issued, Suggested
 from doorward.vault.acme_model import Attempts, Certificate, after_failure, renewal_of
 from doorward.vault.acme_settings import AcmeSettings
@@ -99,7 +99,7 @@ class Certificates:
         return figures
 
     async def put_files(self) -> None:
-        """Write the listener's files from the rows; a placeholder where there is neither row nor file.
+        """Write the listener's files from the rows, if there is anything yet.
 
         Raises:
             CertificateFileError: the disk refuses. StoreUnavailableError: the database is away.
@@ -107,15 +107,10 @@ class Certificates:
         if not self._settings.is_on:
             return
         found = self._unsaved or await self._parts.database.read(rows.certificate)
-        certificate, key = self._parts.certificate_path, self._parts.key_path
         if found is None:
-            if not (certificate.exists() and key.exists()):
-                private = new_key()
-                now = self._parts.clock.now()
-                write_files(certificate, key, placeholder(private, self._settings.domains, now), private)
             return
         self._expires_at = found.not_after
-        if write_files(certificate, key, found.chain, found.key):
+        if write_files(self._parts.certificate_path, self._parts.key_path, found.chain, found.key):
             _log.info("certificate_written", domains=found.domains, expires_at=found.not_after)
 
     async def challenges(self, limit: int) -> dict[str, str]:

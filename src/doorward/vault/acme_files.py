@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from doorward.vault.acme_errors import CertificateFileError
 from doorward.vault.errors import KeyRingError
 from doorward.vault.privatefile import write_private
+from doorward.vault.tls_pair import CertificateError, checked_pair, read_file
 
 PLACEHOLDER: Final = "Doorward placeholder, until the ordered certificate comes"
 _PLACEHOLDER_DAYS: Final = 90
@@ -54,6 +55,20 @@ def placeholder(key: str, domains: tuple[str, ...], now: float) -> str:
         .sign(private, SHA256())
     )
     return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def make_ready(certificate: Path, key: Path, domains: tuple[str, ...], now: float) -> bool:
+    """See that a listener can begin: with a placeholder, if what lies there cannot be shown; False: it can.
+
+    Raises:
+        CertificateFileError: the disk refuses.
+    """
+    try:
+        checked_pair(read_file(certificate), read_file(key), now)
+    except CertificateError:
+        private = new_key()
+        return write_files(certificate, key, placeholder(private, domains, now), private)
+    return False
 
 
 def write_files(certificate: Path, key: Path, chain: str, private: str) -> bool:
