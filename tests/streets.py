@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
@@ -15,12 +16,14 @@ from doorward.accounts.tokens import kind_of, new_key, new_session_token
 from doorward.edge.addresses import TrustedProxies
 from doorward.edge.street import Street, StreetParts, street_class
 from doorward.edge.street_line import ANSWERING
+from doorward.edge.tls_transport import over_tls
 from doorward.hall.clock import SteppedClock
 from doorward.hall.errors import UnavailableError
 from doorward.hall.model import Lane, Role, Standing
 from doorward.upstream.exchange import RelayLimits
 from doorward.upstream.pool import Origin, PoolLimits
 from doorward.upstream.relay import Denial, Relay
+from doorward.vault.tls import ServedTls
 
 PATIENCE_SECONDS = 20  # how long a test waits for bytes before it fails; never part of what is tested
 
@@ -213,7 +216,7 @@ class Client:
     async def close(self) -> None:
         """Go away."""
         self.writer.close()
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLError):  # the latter: bytes after both have said the end
             await self.writer.wait_closed()
 
 
@@ -228,11 +231,12 @@ class Site:
     clock: SteppedClock
     server: uvicorn.Server
     relay: Relay | None
+    trust: ssl.SSLContext | None = None  # of clients that speak TLS
     clients: list[Client] = field(default_factory=list)
 
     async def client(self) -> Client:
         """A new connection."""
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port, ssl=self.trust))
         self.clients.append(client)
         return client
 
@@ -255,8 +259,9 @@ async def serving(
     *,
     upstream: str = "",
     limits: RelayLimits | None = None,
+    tls: ServedTls | None = None,
 ) -> AsyncIterator[Site]:
-    """A street on a free port; its watch moves only by `pass_time`."""
+    """A street on a free port; its watch moves only by `pass_time`. `tls`: clients speak that, and trust anybody."""
     book, hooks, clock = Book(), Hooks(), SteppedClock()
     relay = None
     if upstream:
@@ -268,12 +273,13 @@ async def serving(
     street = street_class(change(parts))
     street.watch.start = lambda loop: None
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(application, http=street, lifespan="off", access_log=False, log_config=None)
+    http = over_tls(street, tls) if tls else street
+    config = uvicorn.Config(application, http=http, lifespan="off", access_log=False, log_config=None)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[listener])
-    site = Site(listener.getsockname()[1], street, book, hooks, clock, server, relay)
+    site = Site(listener.getsockname()[1], street, book, hooks, clock, server, relay, trusting() if tls else None)
     try:
         yield site
     finally:
@@ -284,6 +290,14 @@ async def serving(
         await server.shutdown(sockets=[listener])
         if relay is not None:
             await relay.close()
+
+
+def trusting() -> ssl.SSLContext:
+    """A client's context that trusts whatever is shown."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def with_limits(**values) -> Callable[[StreetParts], StreetParts]:
