@@ -9,8 +9,8 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
@@ -25,16 +25,18 @@ from doorward.accounts.web import routes as accounts_routes
 from doorward.config import Config
 from doorward.edge.addresses import TrustedProxies
 from doorward.edge.app import build_app
+from doorward.edge.redirect import Redirect
 from doorward.edge.street import Street, street_class
 from doorward.edge.street_parts import StreetLimits, StreetParts
 from doorward.edge.tls_transport import over_tls
 from doorward.edge.unlocking import unlocked
-from doorward.edge.view import Front, HouseView
+from doorward.edge.view import Figures, Front, HouseView
 from doorward.gate.web import routes as gate_routes
 from doorward.hall.clock import SystemClock
 from doorward.hall.errors import DoorwardError
 from doorward.hall.jobs import JobRunner
 from doorward.house import House
+from doorward.vault.acme_files import make_ready
 from doorward.vault.tls import ServedTls
 
 _DRAIN_MARGIN_SECONDS = 5  # the street ends streams by itself, with an error frame, up to two seconds late
@@ -47,7 +49,10 @@ class CannotListenError(DoorwardError):
 
     code = "server.cannot_listen"
     status = 503
-    advice = "Stop what listens there, or choose another `server.port`."
+    advice = (
+        "Stop what listens there, or choose another `server.port` or `server.redirect_port`. Ports below 1024 need a"
+        " right: `AmbientCapabilities=CAP_NET_BIND_SERVICE` in a systemd unit."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Ways:
 
     announce: Announce | None = None
     tls: ServedTls | None = None
+    redirect: Redirect | None = None  # the plain listener beside it
 
 
 async def serve(config: Config, announce: Announce | None = None) -> None:
@@ -81,17 +87,17 @@ async def serve(config: Config, announce: Announce | None = None) -> None:
         async with unlocked(config) as house:
             await _work(house)
         return
-    with closing(listen(config)) as listener:
+    with closing(listen(config.server.host, config.server.port)) as listener:
         # Port 0 is known only now, and links and mails name it.
         server = msgspec.structs.replace(config.server, port=listener.getsockname()[1])
         config = msgspec.structs.replace(config, server=server)
         tls = open_tls(config)
-        async with unlocked(config) as house:
+        async with unlocked(config) as house, redirecting(house) as redirect:
             renewals = JobRunner(tls.jobs() if tls else (), is_worker=False)
             try:
                 await house.start()
                 renewals.start()
-                await _Server(house, listener, Ways(announce, tls)).run()
+                await _Server(house, listener, Ways(announce, tls, redirect)).run()
             finally:
                 await renewals.stop()
 
@@ -103,10 +109,33 @@ def open_tls(config: Config) -> ServedTls | None:
         CertificateError: it shall speak TLS, and cannot.
     """
     directory = config.stores.data_directory
+    if config.acme.is_on:
+        paths = config.tls.certificate_path(directory), config.tls.key_path(directory)
+        make_ready(*paths, config.acme.domains, SystemClock().now())
     if not config.tls.is_on(directory):
         return None
     hosts = {config.server.host, urlsplit(config.public_url).hostname} - {"0.0.0.0", "::", None}  # noqa: S104
     return ServedTls.open(config.tls, directory, SystemClock(), tuple(filter(None, hosts)))
+
+
+@asynccontextmanager
+async def redirecting(house: House) -> AsyncIterator[Redirect | None]:
+    """The plain listener of `server.redirect_port`, where there is one.
+
+    Raises:
+        CannotListenError: the port is taken, or not ours to take.
+    """
+    server = house.config.server
+    if not server.redirect_port:
+        yield None
+        return
+    proxies, tokens_shown = TrustedProxies(server.trusted_proxies), house.certificates.challenges
+    listener = listen(server.host, server.redirect_port)
+    redirect = await Redirect.open(listener, house.config.public_url, tokens_shown, proxies, house.clock)
+    try:
+        yield redirect
+    finally:
+        await redirect.close()
 
 
 async def _work(house: House) -> None:
@@ -129,7 +158,8 @@ class _Server(uvicorn.Server):
         shown = f"[{host}]" if ":" in host else host
         self._url = f"{'https' if ways.tls else 'http'}://{shown}:{port}"
         street = build_street(house)
-        app = build_app(build_view(house, lambda: self.started and not self.should_exit, street, ways.tls))
+        more = [part.figures for part in (ways.tls, ways.redirect) if part]
+        app = build_app(build_view(house, lambda: self.started and not self.should_exit, street, more))
         spoken = over_tls(street, ways.tls) if ways.tls else street
         super().__init__(
             uvicorn.Config(
@@ -164,13 +194,12 @@ class _Server(uvicorn.Server):
             await self._announce(Opened(self._house, self._url))
 
 
-def listen(config: Config) -> socket.socket:
-    """The listening socket of a configuration.
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket.
 
     Raises:
         CannotListenError: the address is taken, not ours, or no address.
     """
-    host, port = config.server.host, config.server.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -231,10 +260,10 @@ def build_front(house: House) -> Front:
 
 
 def build_view(
-    house: House, is_serving: Callable[[], bool], street: type[Street], tls: ServedTls | None = None
+    house: House, is_serving: Callable[[], bool], street: type[Street], more: Iterable[Figures] = ()
 ) -> HouseView:
-    """What the application may see of the house."""
-    figures = (house.gate.figures, house.accounts.figures, house.upstream.figures)
+    """What the application may see of the house; `more` are figures of the listeners."""
+    figures = (house.gate.figures, house.accounts.figures, house.upstream.figures, house.certificates.figures)
     return HouseView(
         book=house.accounts.book,
         rooms=(partial(gate_routes, house.gate), partial(accounts_routes, house.accounts)),
@@ -243,7 +272,7 @@ def build_view(
             "counters": house.stores.counters.ping,
             "vault": house.stores.vault.ping,
         },
-        figures=(*figures, street.figures, *([tls.figures] if tls else [])),
+        figures=(*figures, street.figures, *more),
         is_serving=is_serving,
         front=build_front(house),
         clock=house.clock,
