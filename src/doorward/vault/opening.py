@@ -9,6 +9,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import structlog
 
 from doorward.hall.clock import Clock
 from doorward.stores.sql import Database, parse_url
@@ -24,6 +27,10 @@ from doorward.vault.ring import Ring
 from doorward.vault.service import Vault
 from doorward.vault.settings import VaultSettings
 from doorward.vault.site import Site
+
+_NO_SHEET: Final = "it has no recovery sheet yet: run `doorward vault rekey --new-recovery` on a terminal"
+
+_log = structlog.get_logger("doorward.vault")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,8 @@ async def open_vault(
     if is_in_memory(site):
         return Vault.in_memory(clock)
     made = ring_of(site, await bound_ring(site), clock.now(), given=given)
+    if made.is_new:
+        _log.warning("key_ring_made", ring=made.kept.ring.ring_id, advice=_NO_SHEET)
     vault = Vault(made.kept.ring, clock)
     vault.keeper = Keeper(vault, site, clock, made.lock)
     return vault

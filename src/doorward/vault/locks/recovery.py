@@ -98,7 +98,10 @@ def read_lines(text: str, ring_id: str) -> bytes:
     """
     if len(text) > _LONGEST_TYPED:
         raise RecoverySheetError("That is far longer than the four lines of a recovery sheet.")
-    plain = _BETWEEN.sub("", _LINE_NUMBER.sub("", unicodedata.normalize("NFKC", text))).upper().translate(_ALIKE)
+    text = unicodedata.normalize("NFKC", text)
+    numbered = [line for line in text.splitlines() if _LINE_NUMBER.match(line)]  # a whole sheet may be given
+    plain = _LINE_NUMBER.sub("", "\n".join(numbered) if len(numbered) == _LINES else text)
+    plain = _BETWEEN.sub("", plain).upper().translate(_ALIKE)
     if len(plain) != _LINES * _LINE_LETTERS:
         raise RecoverySheetError(f"The four lines have {_LINES * _LINE_LETTERS} letters; these are {len(plain)}.")
     lines = [plain[start : start + _LINE_LETTERS] for start in range(0, len(plain), _LINE_LETTERS)]
