@@ -130,6 +130,8 @@ def serve_command(
     os.environ.update({f"DOORWARD_{name}": str(value) for name, value in given.items() if value is not None})
     settings = loaded(file)
     try:
+        if sys.stdout.isatty() and not as_json:
+            vault_commands.greet_first_start(vault_site())
         shows_link = sys.stdout.isatty() if admin_link is None else admin_link
         uvloop.run(serve(settings, _announce_json if as_json else partial(_announce, shows_link=shows_link)))
     except DoorwardError as error:
