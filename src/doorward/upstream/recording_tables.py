@@ -84,6 +84,12 @@ def remove_of(connection: Connection, account_id: str) -> int:
     return connection.execute(delete(RECORDINGS).where(RECORDINGS.c.account_id == account_id)).rowcount
 
 
+def forget(connection: Connection, subjects: Sequence[str], until: float) -> dict[str, int]:
+    """Delete what was recorded of these accounts until that moment (Unix seconds); returns table -> rows."""
+    gone = delete(RECORDINGS).where(RECORDINGS.c.account_id.in_(list(subjects)), RECORDINGS.c.at <= until)
+    return {RECORDINGS.name: connection.execute(gone).rowcount}
+
+
 def remove_all(connection: Connection) -> int:
     """Delete every recording; returns how many went."""
     return connection.execute(delete(RECORDINGS)).rowcount

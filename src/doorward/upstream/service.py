@@ -96,16 +96,11 @@ class Upstream:
         self.budgets.correct(await self._database.read(lambda c: tables.usage_on(c, today, capped)))
 
     def hear(self, bus: Bus) -> None:
-        """Hear of people who are gone: what was recorded of them goes too."""
+        """Hear of people who are gone: what this process holds of them goes too."""
         bus.on_each_node(PersonShredded, self._forget)
-        bus.once(PersonShredded, "upstream.recordings", self._delete_of)
 
     async def _forget(self, fact: PersonShredded) -> None:
         self.recordings.forget(fact.subjects)
-
-    async def _delete_of(self, fact: PersonShredded) -> None:
-        for subject in fact.subjects:
-            await self.recordings.delete_of(subject)
 
     def jobs(self) -> list[Job]:
         """What must be done again and again."""

@@ -8,16 +8,19 @@ from sqlalchemy import text as sql
 
 import streets
 from doorward.hall.bus import Bus
-from doorward.hall.errors import NotFoundError
+from doorward.hall.errors import NotFoundError, ShreddedError
 from doorward.hall.events import RecordingRead
 from doorward.hall.model import Lane, Role, Standing
 from doorward.stores.errors import StoreUnavailableError
 from doorward.stores.outbox import Outbox
+from doorward.upstream import recording_tables as tables
 from doorward.upstream.heads import RelayRequest
 from doorward.upstream.recording import Exchanged, Recorder, RecordingRules
 from doorward.upstream.recordings import Recordings, recorder_of
 from doorward.upstream.settings import UpstreamSettings
 from doorward.upstream.transcript import Body
+from doorward.vault.shred import Shredding
+from rows import vault_of
 from streets import CHAT, Service, chunk, post
 
 ON = UpstreamSettings(recording="on")
@@ -206,6 +209,26 @@ class TestTheRows:
         assert await recordings.delete_of("acc_2") == 2
         await written(recordings, exchanged())
         assert await recordings.delete_all() == 1
+
+    async def test_with_the_person_the_rows_go_and_what_was_under_way_is_not_written(self, build, database, clock):
+        vault = vault_of(database)
+        recordings = build()
+        await written(recordings, exchanged(), exchanged(account="acc_2"))
+        shredding = Shredding(vault, database, recordings.outbox, clock, None)
+        shredding.forgets = [tables.forget]
+        await database.write(lambda c: shredding.shred(c, ["acc_1"], "person"))
+        assert [facts.account_id for facts in await recordings.listed()] == ["acc_2"]
+        await written(recordings, exchanged(), exchanged(account="acc_2"))
+        assert [facts.account_id for facts in await recordings.listed()] == ["acc_2", "acc_2"]
+
+    async def test_an_old_copy_of_a_row_says_nothing_once_the_key_is_gone(self, build, database, clock):
+        recordings = build()
+        (recording_id,) = await written(recordings, exchanged())
+        shredding = Shredding(vault_of(database), database, recordings.outbox, clock, None)
+        await database.write(lambda c: shredding.shred(c, ["acc_1"], "person"))
+        assert await recordings.listed()
+        with pytest.raises(ShreddedError):
+            await recordings.read(recording_id, "root")
 
     async def test_while_the_database_is_away_it_waits(self, build, database, monkeypatch):
         recordings = build()
