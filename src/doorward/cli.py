@@ -32,6 +32,8 @@ from doorward.siege import commands as siege_commands
 from doorward.stores import commands as stores_commands
 from doorward.stores.settings import StoresSettings
 from doorward.upstream import commands as upstream_commands
+from doorward.upstream import recording_commands
+from doorward.upstream.recordings import Recordings
 from doorward.vault import commands as vault_commands
 from doorward.vault import tls_commands
 from doorward.vault.site import Site
@@ -90,6 +92,13 @@ async def opened_gate() -> AsyncIterator[Gate]:
     async with _opened() as house:
         await house.gate.load()
         yield house.gate
+
+
+@asynccontextmanager
+async def opened_recordings() -> AsyncIterator[Recordings]:
+    """The recorded conversations of the configured house, for a command."""
+    async with _opened() as house:
+        yield house.upstream.recordings
 
 
 def stores_settings(path: Path | None) -> StoresSettings:
@@ -173,6 +182,7 @@ siege_commands.register(app)
 app.add_typer(accounts_commands.keys_app(opened_accounts), name="keys")
 app.add_typer(accounts_commands.admin_app(opened_accounts), name="admin")
 app.add_typer(gate_commands.posture_app(opened_gate), name="posture")
+app.add_typer(recording_commands.recordings_app(opened_recordings), name="recordings")
 vault = vault_commands.vault_app(vault_site)
 app.add_typer(vault, name="vault")
 app.add_typer(tls_commands.tls_app(tls_site), name="tls")

@@ -39,6 +39,7 @@ from doorward.stores.outbox import Outbox
 from doorward.stores.postbox import Postbox
 from doorward.stores.sql import Database
 from doorward.stores.upgrade import prepare
+from doorward.upstream import recording_tables
 from doorward.upstream import tables as upstream_tables
 from doorward.upstream.service import Upstream
 from doorward.upstream.simulator import Simulator
@@ -51,7 +52,9 @@ from doorward.vault.shred_list import FILE_NAME, ShredList
 
 _NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: for commands, which never ask the AI service anything
 
-FORGETS: Final = (forget_tables.forget, gate_tables.forget, upstream_tables.forget, postbox_tables.forget)
+FORGETS: Final = (
+    forget_tables.forget, gate_tables.forget, upstream_tables.forget, recording_tables.forget, postbox_tables.forget,
+)  # fmt: skip
 """What deletes each room's rows about a person who is shredded."""
 
 _log = structlog.get_logger("doorward.house")
