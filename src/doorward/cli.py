@@ -7,7 +7,7 @@ serving; the server hears of what they change through the outbox.
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ from doorward.accounts.service import Accounts
 from doorward.config import commands as config_commands
 from doorward.config import loading
 from doorward.edge.app import build_letters
-from doorward.edge.server import Opened, serve
+from doorward.edge.server import CannotListenError, Opened, redirecting, serve
 from doorward.gate import commands as gate_commands
 from doorward.gate.service import Gate
 from doorward.hall.errors import DoorwardError
@@ -35,7 +35,8 @@ from doorward.upstream import commands as upstream_commands
 from doorward.upstream import recording_commands
 from doorward.upstream.recordings import Recordings
 from doorward.vault import commands as vault_commands
-from doorward.vault import tls_commands
+from doorward.vault import acme_commands, tls_commands
+from doorward.vault.acme import Certificates
 from doorward.vault.site import Site
 from doorward.vault.tls_site import TlsSite
 
@@ -99,6 +100,15 @@ async def opened_recordings() -> AsyncIterator[Recordings]:
     """The recorded conversations of the configured house, for a command."""
     async with _opened() as house:
         yield house.upstream.recordings
+
+
+@asynccontextmanager
+async def opened_certificates() -> AsyncIterator[Certificates]:
+    """The ordered certificates of the configured house; where no server answers an authority, this process does."""
+    async with _opened() as house, AsyncExitStack() as stack:
+        with suppress(CannotListenError):  # a server is there, or something else that leads to it
+            await stack.enter_async_context(redirecting(house))
+        yield house.certificates
 
 
 def stores_settings(path: Path | None) -> StoresSettings:
@@ -185,4 +195,6 @@ app.add_typer(gate_commands.posture_app(opened_gate), name="posture")
 app.add_typer(recording_commands.recordings_app(opened_recordings), name="recordings")
 vault = vault_commands.vault_app(vault_site)
 app.add_typer(vault, name="vault")
-app.add_typer(tls_commands.tls_app(tls_site), name="tls")
+tls = tls_commands.tls_app(tls_site)
+acme_commands.register(tls, opened_certificates)
+app.add_typer(tls, name="tls")
