@@ -4,6 +4,7 @@ Commands that work beside a running server (`posture`, `keys`, `admin`) open the
 serving; the server hears of what they change through the outbox.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -26,17 +27,20 @@ from doorward.edge.app import build_letters
 from doorward.edge.server import CannotListenError, Opened, redirecting, serve
 from doorward.gate import commands as gate_commands
 from doorward.gate.service import Gate
+from doorward.hall.clock import SystemClock
 from doorward.hall.errors import DoorwardError
 from doorward.house import House
 from doorward.siege import commands as siege_commands
 from doorward.stores import commands as stores_commands
+from doorward.stores.sealed import RowSealer
 from doorward.stores.settings import StoresSettings
 from doorward.upstream import commands as upstream_commands
 from doorward.upstream import recording_commands
 from doorward.upstream.recordings import Recordings
-from doorward.vault import commands as vault_commands
 from doorward.vault import acme_commands, tls_commands
+from doorward.vault import commands as vault_commands
 from doorward.vault.acme import Certificates
+from doorward.vault.opening import open_vault
 from doorward.vault.site import Site
 from doorward.vault.tls_site import TlsSite
 
@@ -116,6 +120,13 @@ def stores_settings(path: Path | None) -> StoresSettings:
     return loaded(path).stores
 
 
+def rows_sealer(path: Path | None) -> RowSealer:
+    """The vault of the configured house's rows."""
+    settings = loaded(path)
+    stores = settings.stores
+    return asyncio.run(open_vault(settings.vault, stores.data_directory, stores.database_url(), SystemClock()))
+
+
 def vault_site() -> Site:
     """Where the configured house keeps its key ring and its rows."""
     settings = loaded()
@@ -187,7 +198,7 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for
 
 config_commands.register(app)
 upstream_commands.register(app)
-stores_commands.register(app, stores_settings)
+stores_commands.register(app, stores_settings, rows_sealer)
 siege_commands.register(app)
 app.add_typer(accounts_commands.keys_app(opened_accounts), name="keys")
 app.add_typer(accounts_commands.admin_app(opened_accounts), name="admin")

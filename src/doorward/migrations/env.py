@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from doorward.migrations.plain_rows import seal_plain_rows
 from doorward.migrations.rooms import import_tables
 from doorward.stores.schema import METADATA
 
@@ -14,3 +15,5 @@ context.configure(
 )
 with context.begin_transaction():
     context.run_migrations()
+    if set(context.get_context().get_current_heads()) == set(context.script.get_heads()):
+        seal_plain_rows(context.config.attributes["connection"])

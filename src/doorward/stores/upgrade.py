@@ -9,10 +9,10 @@
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -35,6 +35,10 @@ _MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 _LOCK_NUMBER: Final = 0x646F6F72  # "door": any number that every Doorward agrees on
 
 
+OpensSealer = Callable[[], RowSealer]
+"""Opens the vault of the database that is upgraded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upgrade:
     """What an upgrade did; an empty `before` is a database without tables."""
@@ -48,10 +52,10 @@ class Upgrade:
         return self.before != self.after
 
 
-def upgrade(url: str, revision: str = "head", sealer: RowSealer | None = None) -> Upgrade:
+def upgrade(url: str, revision: str = "head", sealer: OpensSealer | None = None) -> Upgrade:
     """Bring the database at `url` up to date (also while a server runs on it); nothing happens if it is.
 
-    `sealer`: its vault, for steps that seal rows.
+    `sealer` opens its vault, for steps that seal rows; it is not asked where there are no rows, or nothing to do.
 
     Raises:
         VaultLockedError: there are rows to seal, and no vault.
@@ -61,9 +65,12 @@ def upgrade(url: str, revision: str = "head", sealer: RowSealer | None = None) -
     parsed = parse_url(url)
     path = file_of(parsed) if parsed.get_backend_name() == "sqlite" else None
     use = hold_in_use(path) if path else None
-    engine = _engine(parsed, {} if sealer is None else {SEALER_OPTION: sealer})
+    engine = _engine(parsed)
     try:
-        with engine.begin() as connection:
+        with engine.connect() as connection:
+            has_steps = current_revision(connection) not in {"", newest_revision()}
+        options = {SEALER_OPTION: sealer()} if sealer and has_steps else {}
+        with engine.execution_options(**options).begin() as connection:
             done = upgrade_tables(connection, revision)
         scrub(engine)
     except Exception as error:
@@ -96,7 +103,7 @@ async def prepare(database: Database, *, upgrades_postgresql: bool) -> Upgrade:
 
 
 def _scrub(url: URL) -> None:
-    engine = _engine(url, {})
+    engine = _engine(url)
     try:
         scrub(engine)
     except Exception as error:
@@ -108,9 +115,8 @@ def _scrub(url: URL) -> None:
         engine.dispose()
 
 
-def _engine(url: URL, options: Mapping[str, Any]) -> Engine:
-    is_sqlite = url.get_backend_name() == "sqlite"
-    return make_sqlite_engine(url, options) if is_sqlite else make_postgresql_engine(url, options)
+def _engine(url: URL) -> Engine:
+    return make_sqlite_engine(url) if url.get_backend_name() == "sqlite" else make_postgresql_engine(url)
 
 
 def upgrade_tables(connection: Connection, revision: str = "head") -> Upgrade:
