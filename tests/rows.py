@@ -2,9 +2,14 @@
 
 from weakref import WeakKeyDictionary
 
+from doorward.hall.clock import Clock
+from doorward.house import FORGETS
+from doorward.stores.outbox import Outbox
 from doorward.stores.schema import METADATA
 from doorward.stores.sql import Database
 from doorward.vault.service import Vault
+from doorward.vault.shred import Shredding
+from doorward.vault.shred_list import ShredList
 
 _VAULTS: dict[str, Vault] = {}
 _OPENED: WeakKeyDictionary[Database, Vault] = WeakKeyDictionary()
@@ -23,3 +28,10 @@ async def open_rows(url: str) -> Database:
 def vault_of(database: Database) -> Vault:
     """The vault that `open_rows` gave to a database."""
     return _OPENED[database]
+
+
+def shredding_of(database: Database, outbox: Outbox, clock: Clock, kept: ShredList | None = None) -> Shredding:
+    """What shreds in a database that `open_rows` opened; it forgets the rows of every room."""
+    shredding = Shredding(vault_of(database), database, outbox, clock, kept)
+    shredding.forgets = FORGETS
+    return shredding

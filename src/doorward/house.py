@@ -184,8 +184,9 @@ class House:
         )  # fmt: skip
         accounts = Accounts(
             AccountsParts(
-                settings=config.accounts, secrets=keys, sealer=stores.vault, clock=clock, database=stores.database,
-                counters=stores.counters, outbox=stores.outbox, postbox=stores.postbox, stationery=stationery,
+                settings=config.accounts, secrets=keys, sealer=stores.vault, shredder=stores.shredding, clock=clock,
+                database=stores.database, counters=stores.counters, outbox=stores.outbox, postbox=stores.postbox,
+                stationery=stationery,
                 bus=stores.bus, doorkeeper=gate, waitlist=gate, meter=upstream, redeem_invitation=gate.redeem,
                 public_url=config.public_url,
             )

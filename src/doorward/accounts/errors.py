@@ -55,6 +55,27 @@ class SessionNeededError(NotAllowedError):
     advice = "Log in and do it there."
 
 
+class WrongPasswordError(InvalidInputError):
+    """This is not the password of your account."""
+
+    code = "accounts.password.wrong"
+    advice = "Type the password that you log in with."
+
+
+class NotYourAddressError(InvalidInputError):
+    """This is not the address of your account."""
+
+    code = "accounts.deletion.address"
+    advice = "Type the e-mail address of your account, as the page `Account` shows it."
+
+
+class LastAdminError(ConflictError):
+    """This is the last administrator: nobody would be left to look after the service."""
+
+    code = "accounts.last_admin"
+    advice = "Let another administrator in first, with `doorward admin link --email …`."
+
+
 class TooManyKeysError(ConflictError):
     """You have as many API keys as an account may have."""
 

@@ -10,15 +10,20 @@ from doorward.accounts.tables import accounts, mail_allowance, pending
 from doorward.hall.model import Role
 
 
-def hold_account(connection: Connection, account_id: str) -> bool:
-    """Whether there is such an account; it cannot be deleted until the running transaction ends."""
-    query = select(accounts.c.account_id).where(accounts.c.account_id == account_id).with_for_update(read=True)
-    return connection.execute(query).one_or_none() is not None
+def hold_account(connection: Connection, account_id: str, *, leaves: bool = False) -> Role | None:
+    """The role of an account, which nobody else can delete until the running transaction ends; None if it is gone.
+
+    `leaves`: it is to be deleted, so wait for those who hold it.
+    """
+    query = select(accounts.c.role).where(accounts.c.account_id == account_id).with_for_update(read=not leaves)
+    role = connection.execute(query).scalar_one_or_none()
+    return None if role is None else Role(role)
 
 
 def other_admins(connection: Connection, account_id: str) -> bool:
     """Whether anybody but this account is an administrator; no two may leave at one moment."""
-    admins = select(accounts.c.account_id).where(accounts.c.role == Role.ADMIN).with_for_update()
+    admins = select(accounts.c.account_id).where(accounts.c.role == Role.ADMIN)
+    admins = admins.order_by(accounts.c.account_id).with_for_update()
     return any(found != account_id for found in connection.execute(admins).scalars())
 
 

@@ -76,6 +76,11 @@ class Front:
         )
         return response
 
+    def forget_all(self, response: Response) -> Response:
+        """Take every cookie away: the account is gone."""
+        response.delete_cookie(DEVICE_COOKIE, path="/", secure=self._parts.is_https, httponly=True, samesite="lax")
+        return self.forget(response)
+
     def _set(self, response: Response, name: str, value: str, seconds: int) -> None:
         response.set_cookie(
             name, value, max_age=seconds, path="/", secure=self._parts.is_https, httponly=True, samesite="lax"

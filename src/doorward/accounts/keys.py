@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from doorward.accounts import credential_tables as tables
 from doorward.accounts.book import Book
 from doorward.accounts.errors import TooManyKeysError
+from doorward.accounts.forget_tables import hold_account
 from doorward.accounts.model import Key, Scope
 from doorward.accounts.parts import AccountsParts
 from doorward.accounts.tokens import digest_of, hint_of, new_key
@@ -35,7 +36,7 @@ class Keys:
 
         Raises:
             InvalidInputError: a name, scope or time that cannot be. NotAllowedError: the scope `admin` for a member.
-            TooManyKeysError: the account has as many as it may.
+            TooManyKeysError: the account has as many as it may. NotFoundError: it was deleted meanwhile.
         """
         chosen = _scopes(scopes)
         if Scope.ADMIN in chosen and role is not Role.ADMIN:
@@ -48,6 +49,8 @@ class Keys:
         digest, most = digest_of(text.encode()), self._parts.settings.keys_per_account
 
         def work(connection: Connection) -> bool:
+            if hold_account(connection, account_id) is None:
+                raise NotFoundError("There is no such account.")
             if tables.count_live_keys(connection, account_id, now) >= most:
                 return False
             tables.add_key(connection, account_id, key, digest)

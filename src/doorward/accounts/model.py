@@ -23,6 +23,7 @@ class Purpose(StrEnum):
     SIGNUP = "signup"
     LOGIN = "login"
     ADMIN = "admin"
+    DELETION = "deletion"
 
 
 class Asker(StrEnum):

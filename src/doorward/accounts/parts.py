@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from doorward.accounts.settings import AccountsSettings
 from doorward.hall.bus import Bus
 from doorward.hall.clock import Clock
-from doorward.hall.doors import Doorkeeper, Meter, Sealer, Stationery, WaitList
+from doorward.hall.doors import Doorkeeper, Meter, Sealer, Shredder, Stationery, WaitList
 from doorward.hall.secrets import Secrets
 from doorward.stores.counters import Counters
 from doorward.stores.outbox import Outbox
@@ -24,6 +24,7 @@ class AccountsParts:
     settings: AccountsSettings
     secrets: Secrets
     sealer: Sealer
+    shredder: Shredder
     clock: Clock
     database: Database
     counters: Counters

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from doorward.accounts import credential_tables, passwords, tables
 from doorward.accounts.book import Book
 from doorward.accounts.confirmations import Confirmations
+from doorward.accounts.deletion import Deletion
 from doorward.accounts.hashing import Hasher
 from doorward.accounts.keys import Keys
 from doorward.accounts.login import Login
@@ -59,6 +60,7 @@ class Accounts:
         self.signup = Signup(parts, self.sessions, confirmations, self.mailing, self.hasher)
         self.login = Login(parts, self.sessions, confirmations, self.mailing, self.hasher)
         self.welcome = Welcome(parts, self.book, self.sessions, confirmations)
+        self.deletion = Deletion(parts, self.book, confirmations, self.mailing, self.hasher)
         self._listen()
 
     async def load(self) -> None:
@@ -88,6 +90,7 @@ class Accounts:
             "accounts_book_entries": float(len(self.book)),
             "accounts_book_recalls_total": float(self.book.recalled),
             "accounts_confirmed_total": float(self.signup.made),
+            "accounts_deleted_total": float(self.deletion.deleted),
             "accounts_logins_wrong_total": float(self.login.wrong),
             "accounts_hash_waiting": float(self.hasher.waiting),
             "accounts_hash_turned_away_total": float(self.hasher.turned_away),

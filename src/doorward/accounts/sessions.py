@@ -13,10 +13,11 @@ from doorward.accounts import credential_tables as tables
 from doorward.accounts.addresses import mailbox_of
 from doorward.accounts.book import Book
 from doorward.accounts.devices import device_token, label_of, new_device_id
+from doorward.accounts.forget_tables import hold_account
 from doorward.accounts.model import Account, Entered, Scope, Session, Visitor
 from doorward.accounts.parts import AccountsParts
 from doorward.accounts.tokens import digest_of, new_session_token
-from doorward.hall.errors import NotFoundError
+from doorward.hall.errors import ConflictError, NotFoundError
 from doorward.hall.events import SessionRevoked, SessionStarted
 from doorward.hall.ids import new_id
 from doorward.hall.model import Standing
@@ -47,7 +48,12 @@ class Sessions:
         """Begin a session inside the caller's transaction; hand the result to `started` after it.
 
         `device_id`: the known device that logs in; empty, or no longer known: the device is known from now on.
+
+        Raises:
+            ConflictError: the account was deleted meanwhile.
         """
+        if hold_account(connection, account.account_id) is None:
+            raise ConflictError("The account of this mailbox has just changed; try again.")
         now = self._parts.clock.now()
         label = label_of(visitor.label)
         is_known = bool(device_id) and tables.use_device(connection, device_id, account.account_id, now)

@@ -68,6 +68,21 @@ class KeyBody(msgspec.Struct):
     expires_in_days: int | None = None
 
 
+class DeletionBody(msgspec.Struct):
+    """What shows that somebody wants their own account gone, and may."""
+
+    email: Email
+    password: Password = ""
+    pending: Id = ""
+    code: Code = ""
+
+
+class NamedAccountBody(msgspec.Struct):
+    """The id of an account, typed by whoever is about to delete it."""
+
+    account_id: Id
+
+
 class OperatorProofBody(msgspec.Struct):
     """Ask for a proof that this service knows a key."""
 

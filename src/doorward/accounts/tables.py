@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Double,
     Index,
@@ -92,17 +93,18 @@ class Known:
 
 def account_of_mailbox(connection: Connection, mailbox: bytes) -> Known | None:
     """The account of a mailbox."""
-    row = connection.execute(select(accounts).where(accounts.c.mailbox == mailbox)).one_or_none()
-    if row is None:
-        return None
-    email, password_hash = open_rows(connection, [row], [accounts.c.email, accounts.c.password_hash])[0]
-    return Known(_account(row, email), password_hash)
+    return _known(connection, accounts.c.mailbox == mailbox)
 
 
 def account_of_id(connection: Connection, account_id: str) -> Account | None:
     """The account by its id."""
     row = connection.execute(select(accounts).where(accounts.c.account_id == account_id)).one_or_none()
     return None if row is None else _account(row, open_cell(connection, row, accounts.c.email))
+
+
+def known_of_id(connection: Connection, account_id: str) -> Known | None:
+    """The account by its id, with what only this room may see."""
+    return _known(connection, accounts.c.account_id == account_id)
 
 
 def add_account(
@@ -187,6 +189,14 @@ def count_accounts(connection: Connection) -> dict[str, int]:
     """How many accounts each lane has."""
     rows = connection.execute(select(accounts.c.lane, func.count().label("number")).group_by(accounts.c.lane))
     return {str(row.lane): int(row.number) for row in rows}
+
+
+def _known(connection: Connection, where: ColumnElement[bool]) -> Known | None:
+    row = connection.execute(select(accounts).where(where)).one_or_none()
+    if row is None:
+        return None
+    email, password_hash = open_rows(connection, [row], [accounts.c.email, accounts.c.password_hash])[0]
+    return Known(_account(row, email), password_hash)
 
 
 def _account(row: Row[Any], email: str) -> Account:

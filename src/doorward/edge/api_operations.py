@@ -106,6 +106,23 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation(
         "GET", "/api/v1/account", "The account and what it has used today", ACCOUNT, "member", answers={200: "Account"}
     ),
+    Operation(
+        "DELETE",
+        "/api/v1/account",
+        "Delete the account, for good; with its password, or a mailed code where it has none",
+        ACCOUNT,
+        "member",
+        body="DeletionBody",
+        answers={200: "ShredReceipt"},
+    ),
+    Operation(
+        "POST",
+        "/api/v1/account/deletion-code",
+        "Have the code mailed that confirms the deletion of an account without a password",
+        ACCOUNT,
+        "member",
+        answers={202: "SentAgain"},
+    ),
     Operation("GET", "/api/v1/sessions", "List the sessions", ACCOUNT, "member", answers={200: "Sessions"}),
     Operation("DELETE", "/api/v1/sessions", "End all other sessions", ACCOUNT, "member", answers={200: "Ended"}),
     Operation("DELETE", "/api/v1/sessions/{id}", "End a session", ACCOUNT, "member", answers={204: ""}),
@@ -148,6 +165,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         "admin",
         answers={200: "Accounts"},
         query=(_AFTER, _LIMIT),
+    ),
+    Operation(
+        "DELETE",
+        "/api/v1/admin/accounts/{id}",
+        "Delete somebody's account, for good",
+        ADMIN,
+        "admin",
+        answers={200: "ShredReceipt"},
     ),
     Operation(
         "GET",

@@ -27,7 +27,7 @@ from doorward.stores.outbox import Outbox
 from doorward.stores.postbox import Postbox
 from doorward.stores.settings import MailSettings
 from doorward.stores.sql import Database
-from rows import open_rows, vault_of
+from rows import open_rows, shredding_of, vault_of
 
 PASSWORD = "violet anchor tuesday marmalade"
 
@@ -116,14 +116,16 @@ class Room:
 
 def _built(database: Database, clock: SteppedClock, door: Door, **settings: Any) -> AccountsParts:
     bus = Bus()
+    outbox = Outbox(database, bus, clock, "node-1")
     return AccountsParts(
         settings=AccountsSettings(hash_threads=1, **settings),
         secrets=Secrets("a master secret for tests, long enough"),
         sealer=vault_of(database),
+        shredder=shredding_of(database, outbox, clock),
         clock=clock,
         database=database,
         counters=open_counters("memory://", clock),
-        outbox=Outbox(database, bus, clock, "node-1"),
+        outbox=outbox,
         postbox=Postbox(database, clock, MailSettings()),
         stationery=build_letters(),
         bus=bus,
@@ -215,8 +217,8 @@ class Browser:
     async def get(self, path: str) -> Answer:
         return await self._call("GET", path, b"", "")
 
-    async def delete(self, path: str) -> Answer:
-        return await self._call("DELETE", path, b"", "")
+    async def delete(self, path: str, **values: Any) -> Answer:
+        return await self._call("DELETE", path, json.dumps(values).encode() if values else b"", "application/json")
 
     async def form(self, path: str, **fields: str) -> Answer:
         return await self._call("POST", path, urlencode(fields).encode(), "application/x-www-form-urlencoded")
@@ -227,7 +229,7 @@ class Browser:
     async def _call(self, method: str, path: str, body: bytes, kind: str) -> Answer:
         plain, _, query = path.partition("?")
         headers = self.headers | {"host": "127.0.0.1:8080", "sec-fetch-site": "same-origin"}
-        headers |= {"content-type": kind, "content-length": str(len(body))} if method == "POST" else {}
+        headers |= {"content-type": kind, "content-length": str(len(body))} if body or method == "POST" else {}
         headers |= {"cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())} if self.cookies else {}
         scope = {
             "type": "http",

@@ -1,7 +1,5 @@
 """The list that outlives the database: appended, never shorter, never changed without a word."""
 
-import os
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,6 +86,6 @@ def test_another_rings_list_is_refused(kept):
 def test_a_link_is_not_followed(kept, tmp_path):
     target = tmp_path / "elsewhere"
     target.write_bytes(b"")
-    os.symlink(target, kept.path)
+    kept.path.symlink_to(target)
     with pytest.raises(ShredListError):
         kept.append([_shred(1)])
