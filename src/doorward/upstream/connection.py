@@ -32,7 +32,7 @@ class Borrower(Protocol):
         ...
 
     def not_connected(self, fault: str) -> None:
-        """There is no connection: `connect`, `timeout` or `busy`."""
+        """There is no connection: `connect`, `timeout`, `busy`, or what failed in TLS (`tls_…`)."""
         ...
 
     def responded(self, head: ResponseHead) -> None:

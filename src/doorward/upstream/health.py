@@ -14,6 +14,7 @@ from typing import Final
 
 from doorward import __version__
 from doorward.upstream.pool import Origin
+from doorward.upstream.trust import fault_of
 
 _STATUS_LINE_BYTES: Final = 1_024
 
@@ -33,7 +34,7 @@ class Health:
     is_healthy: bool = True  # until shown otherwise: a start must not turn people away
     failures: int = 0  # in a row
     successes: int = 0  # in a row
-    reason: str = ""  # of the last failure: `connect`, `timeout`, `status_503` …
+    reason: str = ""  # of the last failure: `connect`, `timeout`, `tls_expired`, `status_503` …
 
 
 def judged(health: Health, fault: str, rules: HealthRules) -> Health:
@@ -57,8 +58,8 @@ async def probe(origin: Origin, path: str, api_key: str, timeout_seconds: float)
             return await _asked(origin, path, api_key)
     except TimeoutError:
         return "timeout"
-    except OSError:  # refused, unreachable, unknown host, TLS that fails
-        return "connect"
+    except OSError as error:  # refused, unreachable, unknown host, TLS that fails
+        return fault_of(error)
     except ValueError:  # a line longer than the reader's limit, or no status in it
         return "broken"
 

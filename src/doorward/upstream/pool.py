@@ -15,6 +15,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from doorward.upstream.connection import Borrower, Connection
+from doorward.upstream.trust import fault_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,8 @@ class Pool:
                 )
         except TimeoutError:
             self._failed(borrower, "timeout")
-        except OSError:  # refused, unreachable, unknown host, TLS that fails
-            self._failed(borrower, "connect")
+        except OSError as error:  # refused, unreachable, unknown host, TLS that fails
+            self._failed(borrower, fault_of(error))
         else:
             self._opened(borrower, connection)
 

@@ -29,6 +29,7 @@ from doorward.upstream.recordings import Recordings, recorder_of
 from doorward.upstream.relay import Relay
 from doorward.upstream.relay_model import Denial
 from doorward.upstream.settings import UpstreamSettings
+from doorward.upstream.trust import client_context
 
 _RETRY_AWAY_SECONDS: Final = 5
 _TRIM_EVERY_SECONDS: Final = 3_600.0
@@ -58,13 +59,13 @@ class Upstream:
         """`settings.url` must name a service by now (the built-in simulator's, if the operator named none).
 
         Raises:
-            ValueError: it is no address.
+            ValueError: it is no address. UpstreamTlsError: the files for TLS to it cannot be used.
         """
         self._settings = settings
         self._clock = clock
         self._database = database
         self._outbox = outbox
-        self._origin = Origin.parse(settings.url)
+        self._origin = Origin.parse(settings.url, client_context(settings))
         recorder = recorder_of(settings)
         self.recordings = Recordings(settings, clock, database, outbox, recorder)
         self.relay = Relay(self._origin, self, relay_limits(settings), settings.api_key, recorder)
@@ -140,8 +141,9 @@ class Upstream:
         self._counts["tokens"] += max(0, tokens)
 
     def observe(self, fault: str) -> None:
-        """How the service itself did: empty for an answer, else `connect`, `timeout`, `cut` or `broken`."""
-        if fault == "connect" or (not fault and (self.health.failures or not self.health.is_healthy)):
+        """How the service itself did: empty for an answer, else `connect`, `tls_…`, `timeout`, `cut` or `broken`."""
+        is_news = not fault and (self.health.failures or not self.health.is_healthy)
+        if is_news or fault == "connect" or fault.startswith("tls_"):
             self._judge(fault)
         self._next_probe_at = 0.0 if fault else self._clock.now() + self._settings.health_interval_seconds
 

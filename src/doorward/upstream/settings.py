@@ -25,6 +25,24 @@ class UpstreamSettings(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown
             extra={"secret": True},
         ),
     ] = ""
+    ca_file: Annotated[
+        str,
+        Meta(
+            max_length=1_000,
+            description="PEM file of the authorities that vouch for the AI service, if `url` is https. Empty: the"
+            " system's.",
+        ),
+    ] = ""
+    client_certificate: Annotated[
+        str,
+        Meta(
+            max_length=1_000,
+            description="PEM file of the certificate that Doorward shows to the AI service (mutual TLS). Empty: none.",
+        ),
+    ] = ""
+    client_key: Annotated[
+        str, Meta(max_length=1_000, description="PEM file of its key. Empty: it is in the certificate's file.")
+    ] = ""
     connect_timeout_seconds: Annotated[
         float, Meta(ge=0.1, le=120, description="Seconds to wait for a connection to the AI service.")
     ] = 5.0
