@@ -2,9 +2,11 @@
 
 1. Rooms log with `structlog.get_logger("doorward.<room>")`; entries of the standard library (uvicorn, SQLAlchemy) are
    folded in, so there is one stream of one shape.
-2. What is logged is cut down by type first: plain values pass, anything else leaves only its type's name, so that an
-   object which happens to hold a secret cannot show it.
-3. Second net: keys that name a secret hide their value, and values that look like one of our credentials, a bearer
+2. What is logged is cut down by type first: plain values pass, a `Hidden` one is hidden, anything else leaves only its
+   type's name, so that an object which happens to hold a secret cannot show it.
+3. Of an exception its types, places and lines of source are written; its message only where it is ours
+   (`DoorwardError`: written for people, without values) or the operating system's. Any other may quote what it met.
+4. Second net: keys that name a secret hide their value, and values that look like one of our credentials, a bearer
    header or a mail address lose that part. Addresses of requests lose their query.
 """
 
@@ -12,6 +14,7 @@ import logging
 import re
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -22,7 +25,10 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-HIDDEN: Final = "(hidden)"
+from doorward.hall.errors import DoorwardError
+from doorward.hall.hidden import SHOWN, Hidden
+
+HIDDEN: Final = SHOWN
 TEXT_CHARACTERS: Final = 2_000
 EXCEPTION_CHARACTERS: Final = 16_000
 ENTRIES: Final = 50
@@ -57,7 +63,7 @@ def configure(log_format: str = "json", level: str = "info", stream: TextIO | No
             structlog.processors.add_log_level,
             _name,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(_told),
             redact,
             *last,
         ],
@@ -83,13 +89,15 @@ def request_context(request_id: str) -> Iterator[None]:
 
 
 def redact(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
-    """2. and 3.: the entry with nothing in it that must not be read."""
+    """2. and 4.: the entry with nothing in it that must not be read."""
     return {str(key): _cut(str(key), value, DEPTH) for key, value in entry.items()}
 
 
 def _cut(key: str, value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | float):
         return value
+    if isinstance(value, Hidden):
+        return HIDDEN
     if _SECRET_KEY.search(key):
         return HIDDEN if value or value == 0 else value
     if isinstance(value, int):
@@ -122,8 +130,42 @@ def _cut_inside(key: str, value: Any, depth: int) -> Any:
     if depth and isinstance(value, Sequence | set | frozenset):
         return [_cut(key, entry, depth - 1) for entry in list(value)[:ENTRIES]]
     if isinstance(value, BaseException):
-        return f"{type(value).__name__}: {_cut_text('', str(value))}"
+        return _cut_text("", summary(value))
     return f"<{type(value).__name__}>"
+
+
+def traceback_of(error: BaseException) -> str:
+    """3. An exception and those that led to it: types, places and lines of source, without what they met."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        frames = "".join(traceback.format_tb(current.__traceback__))
+        parts.append(f"Traceback (most recent call last):\n{frames}{summary(current)}")
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+    return "\n\nwhich led to:\n\n".join(reversed(parts))
+
+
+def summary(error: BaseException) -> str:
+    """3. The type of an exception, and its message where that quotes nothing."""
+    name = type(error).__name__
+    if isinstance(error, BaseExceptionGroup):
+        return f"{name}: " + "; ".join(map(summary, error.exceptions[:ENTRIES]))
+    if isinstance(error, DoorwardError):
+        return f"{name}: {error.message}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{name}: {error.strerror}"
+    return name
+
+
+def crashed(error: BaseException) -> None:
+    """Say that this process ends by an error that nobody expected, without what the error met."""
+    structlog.get_logger("doorward").critical("crashed", exc_info=error)
+
+
+def _told(exc_info: Any) -> str:
+    return traceback_of(exc_info[1])
 
 
 def _name(logger: WrappedLogger, _: str, entry: EventDict) -> EventDict:
@@ -198,6 +240,8 @@ def _of_record(record: logging.LogRecord) -> tuple[str, dict[str, Any]]:
         client, method, target, _, status = record.args
         path = str(target).partition("?")[0]
         return "request", {"client": str(client), "method": str(method), "path": path, "status": status}
+    if record.name == "asyncio" and record.exc_info:
+        return str(record.msg).partition("\n")[0], values  # what follows is the task, which shows its exception
     try:
         return record.getMessage().strip(), values
     except (

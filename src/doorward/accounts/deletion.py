@@ -33,6 +33,7 @@ from doorward.accounts.passwords import normalise
 from doorward.accounts.tables import Known
 from doorward.hall.errors import NotFoundError
 from doorward.hall.events import KeyRevoked, SessionRevoked
+from doorward.hall.hidden import Unprinted
 from doorward.hall.ids import new_id
 from doorward.hall.model import Role, ShredReceipt
 from doorward.hall.secrets import same
@@ -43,8 +44,8 @@ _HOUR = 3600.0
 _log = structlog.get_logger("doorward.accounts")
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
+@dataclass(frozen=True, slots=True, repr=False)
+class Proof(Unprinted):
     """What a person shows who wants their account gone: the address, and the password or a mailed code."""
 
     email: str

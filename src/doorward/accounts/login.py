@@ -28,6 +28,7 @@ from doorward.accounts.model import Asker, Entered, Outcome, Pending, Purpose, V
 from doorward.accounts.parts import AccountsParts
 from doorward.accounts.sessions import Sessions, Started
 from doorward.accounts.tables import Known
+from doorward.hall.hidden import Unprinted
 from doorward.hall.ids import new_id
 from doorward.hall.model import Arrival
 
@@ -38,8 +39,8 @@ _UNKNOWN_LETTERS_PER_MINUTE = 20
 _log = structlog.get_logger("doorward.accounts")
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
+@dataclass(frozen=True, slots=True, repr=False)
+class _Attempt(Unprinted):
     """One log-in, as far as it is known before anything is checked."""
 
     arrival: Arrival

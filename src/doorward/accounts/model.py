@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from doorward.hall.hidden import Unprinted
 from doorward.hall.model import Lane, Offer, Place, Reason, Role
 
 
@@ -34,8 +35,8 @@ class Asker(StrEnum):
     DEVICE = "device"  # a device known to the account
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+@dataclass(frozen=True, slots=True, repr=False)
+class Account(Unprinted):
     """A person's account, without any secret."""
 
     account_id: str
@@ -46,8 +47,8 @@ class Account:
     language: str = "en"
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+@dataclass(frozen=True, slots=True, repr=False)
+class Session(Unprinted):
     """A log-in that goes on. Times are Unix seconds."""
 
     session_id: str
@@ -71,8 +72,8 @@ class Key:
     last_used_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+@dataclass(frozen=True, slots=True, repr=False)
+class Pending(Unprinted):
     """A sign-up or log-in that waits for the code from the mail."""
 
     pending_id: str
@@ -90,8 +91,8 @@ class Pending:
     live: bool = True  # a false one answers like a true one, but no code is right for it
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+@dataclass(frozen=True, slots=True, repr=False)
+class Visitor(Unprinted):
     """The browser or client at the other end of a log-in."""
 
     device: str = ""  # the device token it showed, if any

@@ -5,6 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from doorward.hall.hidden import Unprinted
+
 Email = Annotated[str, Meta(max_length=320)]
 Password = Annotated[str, Meta(max_length=1024)]
 Ticket = Annotated[str, Meta(max_length=256)]
@@ -14,13 +16,13 @@ Code = Annotated[str, Meta(max_length=32)]
 Token = Annotated[str, Meta(max_length=512)]
 
 
-class OfferBody(msgspec.Struct):
+class OfferBody(Unprinted, msgspec.Struct):
     """Ask for a ticket and a challenge. The address may be given, so that the price is right at once."""
 
     email: Email = ""
 
 
-class SignupBody(msgspec.Struct):
+class SignupBody(Unprinted, msgspec.Struct):
     """The form of a sign-up."""
 
     email: Email
@@ -29,7 +31,7 @@ class SignupBody(msgspec.Struct):
     password: Password = ""
 
 
-class LoginBody(msgspec.Struct):
+class LoginBody(Unprinted, msgspec.Struct):
     """The form of a log-in."""
 
     email: Email
@@ -38,7 +40,7 @@ class LoginBody(msgspec.Struct):
     password: Password = ""
 
 
-class ConfirmBody(msgspec.Struct):
+class ConfirmBody(Unprinted, msgspec.Struct):
     """The code from the letter, or the token of the letter's link."""
 
     pending: Id = ""
@@ -52,7 +54,7 @@ class PendingBody(msgspec.Struct):
     pending: Id
 
 
-class LinkBody(msgspec.Struct):
+class LinkBody(Unprinted, msgspec.Struct):
     """The token of a link, from the page that the link opened."""
 
     token: Token
@@ -68,7 +70,7 @@ class KeyBody(msgspec.Struct):
     expires_in_days: int | None = None
 
 
-class DeletionBody(msgspec.Struct):
+class DeletionBody(Unprinted, msgspec.Struct):
     """What shows that somebody wants their own account gone, and may."""
 
     email: Email

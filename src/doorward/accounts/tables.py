@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from doorward.accounts.model import Account, Pending, Purpose
+from doorward.hall.hidden import Unprinted
 from doorward.hall.model import Lane, Role
 from doorward.stores.schema import METADATA, upsert
 from doorward.stores.sealed import Envelope, Sealed, open_cell, open_cells, open_rows, sealed
@@ -80,8 +81,8 @@ mail_allowance: Final = Table(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+@dataclass(frozen=True, slots=True, repr=False)
+class Known(Unprinted):
     """An account with what only this room may see."""
 
     account: Account

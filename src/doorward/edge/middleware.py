@@ -4,7 +4,6 @@ From outside in: `Boundary` (request id, log line, headers, errors as answers), 
 """
 
 import time
-from traceback import format_exception
 from typing import Any, Final
 
 import structlog
@@ -18,6 +17,7 @@ from doorward.edge.problems import Problems
 from doorward.edge.view import Front, HouseView
 from doorward.hall.errors import DoorwardError
 from doorward.hall.ids import new_id
+from doorward.logs import traceback_of
 
 LOG: Final = structlog.get_logger("doorward.edge")
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -71,8 +71,8 @@ class Boundary:
             await self._app(scope, receive, answer)
         except Exception as error:
             if not isinstance(error, DoorwardError | HTTPException):
-                # The plain form: a renderer that shows local variables would show passwords.
-                LOG.error("request_failed", route=route_of(scope), traceback="".join(format_exception(error)))  # noqa: TRY400
+                # Not `exception`: what an error says may quote what the visitor sent.
+                LOG.error("request_failed", route=route_of(scope), traceback=traceback_of(error))  # noqa: TRY400
             if answer.status:
                 raise  # too late for another answer: the server closes the connection
             response = self._problems.respond(Request(scope), error)

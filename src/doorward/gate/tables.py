@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from doorward.gate.model import Change, Level, Payment, Posture, Receipt, Row, Signals
+from doorward.hall.hidden import Unprinted
 from doorward.stores.schema import METADATA, Serial, upsert
 from doorward.stores.sealed import NOTHING, Sealed, open_cell, open_rows, sealed, sealer_of
 
@@ -95,8 +96,8 @@ class AttemptName(NamedTuple):
     mailbox: str
 
 
-@dataclass(frozen=True, slots=True)
-class NextPlace:
+@dataclass(frozen=True, slots=True, repr=False)
+class NextPlace(Unprinted):
     """A place on the wait-list whose turn is near."""
 
     place_id: str

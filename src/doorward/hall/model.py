@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from doorward.hall.hidden import Unprinted
+
 
 class Lane(StrEnum):
     """Who is served before whom. Strangers have no lane: they stand at the gate."""
@@ -48,8 +50,8 @@ class Standing:
     expires_at: float  # Unix seconds at which the credential ends
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+@dataclass(frozen=True, slots=True, repr=False)
+class Arrival(Unprinted):
     """One attempt as the street saw it: facts only, every text already cut to its limit by `edge`."""
 
     request_id: str
@@ -90,8 +92,8 @@ class Verdict:
     retry_after_seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+@dataclass(frozen=True, slots=True, repr=False)
+class Offer(Unprinted):
     """What a visitor needs to pay: the ticket that goes with the form, and the challenge for the solver."""
 
     ticket: str
@@ -99,16 +101,16 @@ class Offer:
     expires_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+@dataclass(frozen=True, slots=True, repr=False)
+class Place(Unprinted):
     """A durable place on the wait-list."""
 
     token: str  # names the place on its page; unguessable
     position: int  # 1 is next
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+@dataclass(frozen=True, slots=True, repr=False)
+class Letter(Unprinted):
     """A mail ready to send, as plain text and HTML."""
 
     recipient: str

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from doorward.hall.errors import SealBrokenError, ShreddedError
+from doorward.hall.hidden import Unprinted
 from doorward.hall.model import Letter
 from doorward.stores.schema import METADATA, Serial
 from doorward.stores.sealed import NOTHING, Sealed, open_rows, sealed, sealer_of
@@ -72,8 +73,8 @@ class WaitingLetter:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class SunkLetter:
+@dataclass(frozen=True, slots=True, repr=False)
+class SunkLetter(Unprinted):
     """A letter in the local sink."""
 
     sequence: int

@@ -6,8 +6,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from doorward.hall.hidden import Unprinted
 
-class StoresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class StoresSettings(Unprinted, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The section `[stores]`."""
 
     database: Annotated[
@@ -38,7 +40,7 @@ class StoresSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return self.database or f"sqlite:///{Path(self.data_directory) / 'doorward.db'}"
 
 
-class MailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MailSettings(Unprinted, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The section `[mail]`."""
 
     smtp_url: Annotated[

@@ -6,10 +6,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from doorward.hall.hidden import Unprinted
+
 _SECRET = {"secret": True}
 
 
-class VaultSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VaultSettings(Unprinted, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The section `[vault]`."""
 
     ring: Annotated[

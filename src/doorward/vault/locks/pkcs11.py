@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from doorward.hall.hidden import Unprinted
 from doorward.vault.envelope import KEY_BYTES
 from doorward.vault.errors import KeyRingError, KeyServiceAwayError, WrongKeyError
 from doorward.vault.locks.lock import LockEntry
@@ -31,8 +32,8 @@ _ONE_AT_A_TIME: Final = threading.Lock()  # a process has one login state per mo
 _BROKEN: Final[set[str]] = set()  # modules to be initialised again (rule 3)
 
 
-@dataclass(frozen=True, slots=True)
-class Pkcs11Lock:
+@dataclass(frozen=True, slots=True, repr=False)
+class Pkcs11Lock(Unprinted):
     """A lock whose key is in a token."""
 
     module: str
