@@ -37,10 +37,11 @@ from doorward.stores.settings import StoresSettings
 from doorward.upstream import commands as upstream_commands
 from doorward.upstream import recording_commands
 from doorward.upstream.recordings import Recordings
-from doorward.vault import acme_commands, tls_commands
+from doorward.vault import acme_commands, shred_commands, tls_commands
 from doorward.vault import commands as vault_commands
 from doorward.vault.acme import Certificates
 from doorward.vault.opening import open_vault
+from doorward.vault.shred_commands import Shears
 from doorward.vault.site import Site
 from doorward.vault.tls_site import TlsSite
 
@@ -113,6 +114,13 @@ async def opened_certificates() -> AsyncIterator[Certificates]:
         with suppress(CannotListenError):  # a server is there, or something else that leads to it
             await stack.enter_async_context(redirecting(house))
         yield house.certificates
+
+
+@asynccontextmanager
+async def opened_shears() -> AsyncIterator[Shears]:
+    """What deletes people of the configured house, for a command."""
+    async with _opened() as house:
+        yield Shears(house.accounts.deletion.by_operator, house.stores.shredding)
 
 
 def stores_settings(path: Path | None) -> StoresSettings:
@@ -205,6 +213,7 @@ app.add_typer(accounts_commands.admin_app(opened_accounts), name="admin")
 app.add_typer(gate_commands.posture_app(opened_gate), name="posture")
 app.add_typer(recording_commands.recordings_app(opened_recordings), name="recordings")
 vault = vault_commands.vault_app(vault_site)
+shred_commands.register(vault, opened_shears)
 app.add_typer(vault, name="vault")
 tls = tls_commands.tls_app(tls_site)
 acme_commands.register(tls, opened_certificates)

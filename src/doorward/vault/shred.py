@@ -32,7 +32,7 @@ from doorward.stores.outbox import Outbox
 from doorward.stores.sql import Database
 from doorward.vault import shred_tables as rows
 from doorward.vault.errors import ShredListError
-from doorward.vault.receipts import document_of, receipt_from, signed
+from doorward.vault.receipts import document_of, public_key_of, receipt_from, signed
 from doorward.vault.service import Vault
 from doorward.vault.shred_list import Shred, ShredList
 from doorward.vault.tables import data_keys
@@ -61,6 +61,11 @@ class Shredding:
         self._listed_until = 0.0
         self._has_old_pages = False
         self.forgets: Sequence[Forget] = ()
+
+    @property
+    def public_key(self) -> str:
+        """The key that verifies receipts, in hexadecimal."""
+        return public_key_of(self._vault.ring)
 
     def hear(self, bus: Bus) -> None:
         """Drop keys at once that another node (or this one) has destroyed, and write this node's list."""
