@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection
 
 from doorward.hall.clock import Clock
-from doorward.hall.errors import UnavailableError
+from doorward.hall.errors import InvalidInputError, UnavailableError
 from doorward.hall.ids import new_id
 from doorward.hall.jobs import Job
 from doorward.hall.model import Letter
@@ -160,6 +160,10 @@ class Postbox:
     async def _try_letter(self, client: aiosmtplib.SMTP, waiting: WaitingLetter) -> tuple[Outcome, str]:
         if self._clock.now() - waiting.created_at > self._settings.letter_lifetime_hours * 3600:
             return Outcome.NEVER, "expired"
+        try:
+            check_letter(waiting.letter)  # a row that another version, or a hand, has written
+        except InvalidInputError as error:
+            return Outcome.NEVER, f"invalid {error.field}"
         message = message_of(waiting.letter, waiting.letter_id, self._settings.sender, waiting.created_at)
         return await hand_over(client, message, waiting.letter.recipient)
 

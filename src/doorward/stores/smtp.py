@@ -25,6 +25,8 @@ _ADDRESS_LENGTH: Final = 254  # RFC 5321 section 4.5.3.1.3, less the angle brack
 _SUBJECT_LENGTH: Final = 500
 _BODY_LENGTH: Final = 200_000
 _FINAL: Final = 500
+# What Python's parser of addresses raises; the last two by mistake (it trips over some encoded words and brackets).
+_NO_ADDRESS: Final = (HeaderParseError, ValueError, IndexError, AttributeError, NameError)
 _STARTTLS: Final = {"always": True, "never": False, "auto": None}
 
 
@@ -100,7 +102,7 @@ def check_letter(letter: Letter) -> None:
     """
     try:
         address = Address(addr_spec=letter.recipient)
-    except (HeaderParseError, ValueError, IndexError) as error:
+    except _NO_ADDRESS as error:
         raise InvalidInputError("This is not one e-mail address.", field="recipient") from error
     is_plain = letter.recipient.isprintable() and address.addr_spec == letter.recipient
     if not (is_plain and address.username and address.domain) or len(letter.recipient) > _ADDRESS_LENGTH:
@@ -123,7 +125,7 @@ def check_sender(sender: str) -> None:
     try:
         message_of(Letter("somebody@example.org", "", ""), "ltr", sender, 0.0)
         is_whole = sender.isprintable() and len(getaddresses([sender])) == 1 and "@" in parseaddr(sender)[1]
-    except (HeaderParseError, ValueError, IndexError) as error:
+    except _NO_ADDRESS as error:
         raise StoreSetupError("The sender of mails must be like `Doorward <doorward@example.org>`.") from error
     if not is_whole:
         raise StoreSetupError("The sender of mails must be like `Doorward <doorward@example.org>`.")
