@@ -93,6 +93,80 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def postgresql_over_tls(files: dict[str, Path]) -> Iterator[str]:
+    """The URL, without TLS parameters, of a server that wants TLS and a certificate for the user `postgres`.
+
+    `files`: `certificate`, `key` and `authority` in PEM.
+
+    Raises:
+        AbsentError: PostgreSQL is not installed.
+    """
+    folders = ("/usr/lib/postgresql/*/bin", "/usr/local/bin")
+    initdb, postgres = _program("initdb", *folders), _program("postgres", *folders)
+    user = _unprivileged()
+    folder = Path(tempfile.mkdtemp(prefix="doorward-pg-", dir="/tmp"))
+    try:
+        for name, source in files.items():
+            target = folder / f"{name}.pem"
+            target.write_bytes(source.read_bytes())
+            target.chmod(0o600)
+            if user is not None:
+                shutil.chown(target, user)
+        if user is not None:
+            shutil.chown(folder, user)
+        data, port = folder / "data", _free_port()
+        make = [initdb, "-D", str(data), "-U", _POSTGRES, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(make, check=True, user=user, cwd=folder, stdout=subprocess.DEVNULL)
+        (data / "pg_hba.conf").write_text("local all all trust\nhostssl all all 127.0.0.1/32 cert\n")
+        settings = {
+            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": folder, "fsync": "off",
+            "ssl": "on", "ssl_cert_file": folder / "certificate.pem", "ssl_key_file": folder / "key.pem",
+            "ssl_ca_file": folder / "authority.pem",
+        }  # fmt: skip
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        with (folder / "log").open("wb") as log:
+            command = [*_dies_with_us("QUIT"), postgres, "-D", str(data), *options]
+            server = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)
+        try:
+            _wait_for_postgresql(f"postgresql://{_POSTGRES}@/{_POSTGRES}?host={folder}&port={port}", server)
+            yield f"postgresql://{_POSTGRES}@localhost:{port}/{_POSTGRES}"
+        finally:
+            server.send_signal(signal.SIGQUIT)
+            server.wait(timeout=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def redis_over_tls(files: dict[str, Path], folder: Path) -> Iterator[str]:
+    """The URL, without TLS parameters, of a Redis that speaks TLS only and wants certificates; `files` as above.
+
+    Raises:
+        AbsentError: Redis is not installed, or built without TLS.
+    """
+    program, port = _program("redis-server"), _free_port()
+    command = [
+        *_dies_with_us("TERM"), program, "--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--save", "",
+        "--appendonly", "no", "--dir", str(folder), "--tls-cert-file", str(files["certificate"]),
+        "--tls-key-file", str(files["key"]), "--tls-ca-cert-file", str(files["authority"]),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            pause = threading.Event()
+            for _ in range(_START_LOOKS):
+                if server.poll() is not None:
+                    raise AbsentError("redis-server does not start with TLS")
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                pause.wait(0.05)
+            yield f"rediss://localhost:{port}/0"
+        finally:
+            server.terminate()
+            server.wait(timeout=10)
+
+
 def _wait_for_postgresql(url: str, server: subprocess.Popen[bytes]) -> None:
     pause = threading.Event()
     for _ in range(_START_LOOKS):

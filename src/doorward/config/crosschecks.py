@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -110,6 +111,56 @@ def _database(config: Config) -> Iterator[Finding]:
     elif is_sqlite and config.server.role != "all":
         problem = "is SQLite, which one machine has to itself, while `server.role` splits the work"
         yield Finding((name, ("server", "role")), problem, 'use postgresql://… or `role = "all"`', Gravity.WARNING)
+
+
+def _stores_in_clear(config: Config) -> Iterator[Finding]:
+    """Rows and counters on other machines whose bytes others could read or change on the way."""
+    try:
+        url = parse_url(config.stores.database_url())
+    except (StoreSetupError, ValueError):
+        return
+    host = url.query.get("host", url.host) or ""
+    is_elsewhere = url.get_backend_name() == "postgresql" and any(
+        each and not each.startswith("/") and not _is_loopback(each)
+        for each in (host if isinstance(host, tuple) else (host,))
+    )
+    if is_elsewhere and url.query.get("sslmode") != "verify-full":
+        problem = "is on another machine without `sslmode=verify-full`: who is on the way can read or be the database"
+        advice = "add `?sslmode=verify-full&sslrootcert=/path/to/authority.pem`"
+        yield Finding((("stores", "database"),), problem, advice, Gravity.WARNING)
+    parts = _url(config.stores.counters)
+    if parts and parts.scheme in {"redis", "valkey"} and not _is_loopback(parts.hostname or ""):
+        problem = "are on another machine without TLS: who is on the way can read and change them"
+        advice = f"`{'rediss' if parts.scheme == 'redis' else 'valkeys'}://…?ca_file=/path/to/authority.pem`"
+        yield Finding((("stores", "counters"),), problem, advice, Gravity.WARNING)
+
+
+def _tls(config: Config) -> Iterator[Finding]:
+    tls, url = config.tls, config.server.public_url
+    if tls.mode == "files":
+        for name in ("certificate", "key"):
+            path = getattr(tls, f"{name}_path")(config.stores.data_directory)
+            if not config.acme.is_on and not path.is_file():
+                yield Finding((("tls", name), ("tls", "mode")), f"names no file: {path}", "see docs/howto/tls.md")
+    if tls.client_authority and not Path(tls.client_authority).is_file():
+        yield Finding((("tls", "client_authority"),), "names no file")
+    if url.startswith("http:") and config.scheme == "https":
+        problem = "is http although the listener speaks TLS: links in mails will not work"
+        yield Finding((("server", "public_url"), ("tls", "mode")), problem, "write https", Gravity.WARNING)
+
+
+def _upstream_tls(config: Config) -> Iterator[Finding]:
+    upstream = config.upstream
+    for name in ("ca_file", "client_certificate", "client_key"):
+        path = getattr(upstream, name)
+        if path and not Path(path).is_file():
+            yield Finding((("upstream", name),), "names no file")
+        elif path and upstream.url.startswith("http:"):
+            problem = "has no effect: `upstream.url` is http"
+            yield Finding((("upstream", name), ("upstream", "url")), problem, "use https", Gravity.WARNING)
+    if upstream.client_key and not upstream.client_certificate:
+        names = (("upstream", "client_key"), ("upstream", "client_certificate"))
+        yield Finding(names, "has no certificate", "set `upstream.client_certificate`")
 
 
 def _counters(config: Config) -> Iterator[Finding]:
@@ -231,8 +282,8 @@ def _redirect(config: Config) -> Iterator[Finding]:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    _public_url, _trusted_proxies, _metrics_networks, _database, _counters, _mail, _upstream, _api_key, _health_path,
-    _faults, _contact, _key_ring, _acme, _redirect,
+    _public_url, _trusted_proxies, _metrics_networks, _database, _stores_in_clear, _counters, _tls, _upstream_tls,
+    _mail, _upstream, _api_key, _health_path, _faults, _contact, _key_ring, _acme, _redirect,
 )  # fmt: skip
 
 

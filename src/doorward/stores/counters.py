@@ -57,6 +57,8 @@ class Counters(Protocol):
 def open_counters(url: str, clock: Clock) -> Counters:
     """Open `memory://`, `valkey://[user:password@]host[:port]/db`, `valkeys://…` (TLS), `redis://…` or `rediss://…`.
 
+    With TLS, `?ca_file=path` trusts a private authority, `&certificate=path&key=path` shows a certificate of ours.
+
     Raises:
         StoreSetupError: not such a URL, or the client library is not installed.
     """

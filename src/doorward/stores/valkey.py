@@ -6,9 +6,11 @@ asks a thousand budgets at once pays for a few round trips, not for a thousand.
 
 import asyncio
 import hashlib
+import os
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import structlog
 
@@ -54,6 +56,23 @@ _TAKE_HASH, _ADD_HASH = _SCRIPTS
 Command = tuple[str | int | float | bytes, ...]
 
 
+_TLS_FILES: Final = {"ca_file": "ssl_ca_certs", "certificate": "ssl_certfile", "key": "ssl_keyfile"}
+
+
+def _tls_files(query: str, *, is_tls: bool) -> dict[str, Any]:
+    """What `?ca_file=path&certificate=path&key=path` means to the client. Its server's name is always verified."""
+    try:
+        given = dict(parse_qsl(query, strict_parsing=bool(query)))
+    except ValueError as error:
+        raise StoreSetupError("The URL of the counters cannot be read.") from error
+    if given.keys() - _TLS_FILES.keys() or (given and not is_tls):
+        raise StoreSetupError("The URL of the counters knows ca_file, certificate and key only, and those with TLS.")
+    for path in given.values():
+        if not os.access(path, os.R_OK):
+            raise StoreSetupError(f"The counters need {path}, which cannot be read.")
+    return {_TLS_FILES[name]: path for name, path in given.items()}
+
+
 class ValkeyCounters:
     """`Counters` on a Valkey or Redis server."""
 
@@ -69,12 +88,14 @@ class ValkeyCounters:
         """Prepare a client; it connects, and connects again, when it is needed.
 
         Raises:
-            StoreSetupError: the URL cannot be read.
+            StoreSetupError: the URL cannot be read, or a file that it names.
         """
         scheme, _, rest = url.partition("://")
+        address, _, query = rest.partition("?")
         try:
             client = Redis.from_url(
-                f"{scheme.replace('valkey', 'redis')}://{rest}",
+                f"{scheme.replace('valkey', 'redis')}://{address}",
+                **_tls_files(query, is_tls=scheme in {"rediss", "valkeys"}),
                 protocol=2,
                 client_name="doorward",
                 socket_timeout=_TIMEOUT_SECONDS,
