@@ -172,7 +172,7 @@ def _asked(site: Site, question: control.Question) -> list[dict[str, Any]]:
         raise NotFoundError("No server of this data directory is running.")
     for answer in answers:
         if not answer.pop("ok", False):
-            raise KeyRingError(f"{answer.get('message', '')} {answer.get('advice', '')}".strip())
+            raise KeyRingError(str(answer.get("message", "")))
     return answers
 
 

@@ -27,6 +27,7 @@ from doorward.vault.site import Site
 _ONE_FOR_BOTH = "The key lies beside the database: whoever copies this directory has both. Move it (`vault.key_path`)."
 _NO_SHEET = "There is no recovery sheet: run `doorward vault rekey --new-recovery`."
 _UNFINISHED = "A change of keys was interrupted, and the former key still opens the ring: run `doorward vault rekey`."
+_UNUSED = "This key file opens only old copies of the key ring; delete it: "
 _DRAFTS = "A command was killed while it wrote; delete what it left: "
 
 
@@ -147,6 +148,7 @@ def _warnings(site: Site, file: ringfile.RingFile) -> list[str]:
         (recovery.KIND not in kinds, _NO_SHEET),
         (len(usual) > 1, _UNFINISHED),
         (site.settings.unlock not in kinds, f"`vault.unlock` is {site.settings.unlock!r}, and no such lock is there."),
+        (key_file.KIND not in kinds and site.key_path.exists(), f"{_UNUSED}{site.key_path}"),
         (bool(drafts), _DRAFTS + " ".join(drafts)),
     )
     return [text for applies, text in checks if applies]

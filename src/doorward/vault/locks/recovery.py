@@ -99,13 +99,18 @@ def read_lines(text: str, ring_id: str) -> bytes:
     if len(text) > _LONGEST_TYPED:
         raise RecoverySheetError("That is far longer than the four lines of a recovery sheet.")
     text = unicodedata.normalize("NFKC", text)
-    numbered = [line for line in text.splitlines() if _LINE_NUMBER.match(line)]  # a whole sheet may be given
-    plain = _LINE_NUMBER.sub("", "\n".join(numbered) if len(numbered) == _LINES else text)
-    plain = _BETWEEN.sub("", plain).upper().translate(_ALIKE)
+    plain = _plain(text)
+    if len(plain) != _LINES * _LINE_LETTERS:  # perhaps the whole sheet: then the numbered lines count
+        plain = _plain("\n".join(line for line in text.splitlines() if _LINE_NUMBER.match(line))) or plain
     if len(plain) != _LINES * _LINE_LETTERS:
         raise RecoverySheetError(f"The four lines have {_LINES * _LINE_LETTERS} letters; these are {len(plain)}.")
     lines = [plain[start : start + _LINE_LETTERS] for start in range(0, len(plain), _LINE_LETTERS)]
     return b"".join(_part(number, letters, ring_id) for number, letters in enumerate(lines, 1))
+
+
+def _plain(text: str) -> str:
+    """3. The letters without what stands between them."""
+    return _BETWEEN.sub("", _LINE_NUMBER.sub("", text)).upper().translate(_ALIKE)
 
 
 def _part(number: int, letters: str, ring_id: str) -> bytes:
