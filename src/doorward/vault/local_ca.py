@@ -139,7 +139,7 @@ def _new_signer(directory: Path, hosts: tuple[str, ...], now: float) -> _Signer:
         .sign(key, hashes.SHA256())
     )
     _write_key(directory / _AUTHORITY_KEY, key)
-    _write_certificates(directory / AUTHORITY, certificate)
+    _write_certificate(directory / AUTHORITY, certificate)
     return _Signer(certificate, key)
 
 
@@ -169,7 +169,7 @@ def _issue(directory: Path, signer: _Signer, hosts: tuple[str, ...], now: float)
         .sign(signer.key, hashes.SHA256())
     )
     _write_key(directory / KEY, key)
-    _write_certificates(directory / CERTIFICATE, certificate, signer.certificate)
+    _write_certificate(directory / CERTIFICATE, certificate)
 
 
 def _builder(key: ec.EllipticCurvePrivateKey, now: float, life: timedelta) -> x509.CertificateBuilder:
@@ -191,7 +191,6 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     write_private(path, text, replaces=True)
 
 
-def _write_certificates(path: Path, *certificates: x509.Certificate) -> None:
-    text = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in certificates)
-    write_private(path, text, replaces=True)
+def _write_certificate(path: Path, certificate: x509.Certificate) -> None:
+    write_private(path, certificate.public_bytes(serialization.Encoding.PEM), replaces=True)
     path.chmod(0o644)  # it is public, and who shall trust it must read it
