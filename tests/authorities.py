@@ -5,19 +5,24 @@ so no name needs a DNS record, and nobody needs port 80.
 """
 
 import contextlib
+import http.client
+import http.server
 import os
 import shutil
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+from doorward.vault import local_ca
 
 START_SECONDS = 30
 
@@ -166,3 +171,91 @@ def authority(directory: Path, *, lifetime: str = "24h", policy: str = "", port:
             yield Authority(
                 f"https://localhost:{port}/acme/local/directory", str(root), proxy, port, directory / "caddy.log"
             )
+
+
+@dataclass
+class Reply:
+    """An answer of the authority, which a fault may change."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    @classmethod
+    def problem(cls, status: int, name: str, **headers: str) -> "Reply":
+        """A refusal as RFC 8555 has it, with a nonce that is as good as any."""
+        named = [(key.replace("_", "-"), value) for key, value in headers.items()]
+        body = f'{{"type":"urn:ietf:params:acme:error:{name}","detail":"not for ada@example.com"}}'.encode()
+        return cls(status, [("Content-Type", "application/problem+json"), ("Replay-Nonce", "bm9uY2U"), *named], body)
+
+
+Fault = Callable[[str, Reply], Reply | None]
+
+
+class _Between(http.server.BaseHTTPRequestHandler):
+    """Passes a request on to the authority, and its answer back, unless a fault has another."""
+
+    protocol_version = "HTTP/1.1"
+
+    def _pass(self) -> None:
+        server = self.server
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        onward = http.client.HTTPSConnection("localhost", server.authority.port, context=server.trust, timeout=20)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "content-length"}
+        onward.request(self.command, self.path, body or None, headers)
+        answer = onward.getresponse()
+        dropped = ("content-length", "transfer-encoding", "alt-svc", "connection")
+        kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in dropped]
+        reply = Reply(answer.status, kept, answer.read())
+        onward.close()
+        server.seen.append(self.path)
+        for fault in server.faults:
+            reply = fault(self.path, reply) or reply
+        self.send_response(reply.status)
+        for name, value in [*reply.headers, ("Content-Length", str(len(reply.body)))]:
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(reply.body)
+
+    do_GET = do_POST = do_HEAD = _pass  # noqa: N815  # names that `http.server` calls
+
+    def log_message(self, *_: object) -> None:
+        """What was asked stands in `seen`."""
+
+
+class Between(http.server.ThreadingHTTPServer):
+    """An authority with faults: each may change an answer, by the path that was asked."""
+
+    daemon_threads = True
+
+    def __init__(self, behind: Authority, directory: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Between)
+        self.authority = behind
+        self.trust = ssl.create_default_context(cafile=behind.ca_file)
+        self.faults: list[Fault] = []
+        self.seen: list[str] = []
+        local_ca.ensure(directory, ("localhost",), time.time())
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(directory / "certificate.pem", directory / "key.pem")
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.settings = {
+            "directory": f"https://localhost:{self.server_address[1]}/acme/local/directory",
+            "ca_file": str(directory / local_ca.AUTHORITY),
+        }
+
+    def handle_error(self, request, client_address) -> None:
+        """A client that trusts nobody is what some tests are about."""
+
+
+@contextlib.contextmanager
+def between(behind: Authority, directory: Path) -> Iterator[Between]:
+    """The running thing."""
+    with Between(behind, directory) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()

@@ -10,6 +10,7 @@
 5. What was issued and could not be written is kept in memory and written later: it is not ordered again meanwhile.
 """
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -110,7 +111,8 @@ class Certificates:
         if found is None:
             return
         self._expires_at = found.not_after
-        if write_files(self._parts.certificate_path, self._parts.key_path, found.chain, found.key):
+        paths = self._parts.certificate_path, self._parts.key_path
+        if await asyncio.to_thread(write_files, *paths, found.chain, found.key):
             _log.info("certificate_written", domains=found.domains, expires_at=found.not_after)
 
     async def challenges(self, limit: int) -> dict[str, str]:
@@ -140,12 +142,15 @@ class Certificates:
         if found is not None and self._is_ours(found):
             found = await self._asked_when(found, now)
             if now < found.renew_at:
+                self._look_at = min(now + _IDLE_LOOK_SECONDS, found.renew_at)
                 return
-        if now >= attempts.retry_at:
-            try:
-                await self.order(forced=True)
-            except (AuthorityError, AlreadyOrderingError) as error:
-                _log.warning("certificate_not_ordered", code=error.code, reason=error.message)
+        if now < attempts.retry_at:
+            self._look_at = min(now + _IDLE_LOOK_SECONDS, attempts.retry_at)
+            return
+        try:
+            await self.order(forced=True)
+        except (AuthorityError, AlreadyOrderingError) as error:
+            _log.warning("certificate_not_ordered", code=error.code, reason=error.message)
 
     async def order(self, *, forced: bool = False) -> Certificate:
         """Order a certificate now, keep it and write the files.

@@ -187,10 +187,17 @@ def _refused_by(error: Exception) -> Refused:
     if isinstance(error, errors.ValidationError):
         said = [body.error for one in error.failed_authzrs for body in one.body.challenges if body.error]
         return Refused(_name(said[0].code or "unauthorized"), _words("; ".join(str(one.detail) for one in said)))
+    if isinstance(error, errors.ClientError) and _is_broken(error):
+        error = requests.ConnectionError()
     for kinds, problem, detail in _FAILURES:
         if isinstance(error, kinds):
             return Refused(problem, detail)
     return Refused("odd_answer", f"The authority's answer cannot be used ({type(error).__name__}).")
+
+
+def _is_broken(error: errors.ClientError) -> bool:
+    """Whether the library met an answer that says that the server itself is in trouble."""
+    return any(isinstance(part, requests.Response) and part.status_code >= 500 for part in error.args)
 
 
 def _name(code: str) -> str:
