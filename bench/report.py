@@ -30,6 +30,15 @@ GOALS = {
     "relay_vs_nginx": Goal(
         "", 1.0, at_least=True, about="relaying a chat completion against nginx `proxy_pass`, per CPU"
     ),
+    "tls_handshakes_vs_nginx": Goal(
+        "", 1.0, at_least=True, about="a new TLS connection for each request against nginx, per CPU"
+    ),
+    "tls_authorize_vs_nginx": Goal(
+        "", 1.0, at_least=True, about="`/authorize` over kept TLS connections against nginx `return 204`, per CPU"
+    ),
+    "tls_relay_vs_nginx": Goal(
+        "", 1.0, at_least=True, about="relaying a chat completion over TLS against nginx `proxy_pass`, per CPU"
+    ),
     "flood_existing_p99_added_ms": Goal(
         "< 1 ms", 1.0, at_least=False, about="what 2,000 refused sign-ups a second add to existing users' p99"
     ),

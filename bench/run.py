@@ -26,6 +26,7 @@ SCRIPTS = {
     "hot/authorize.py": ("authorize_vs_nginx",),
     "hot/refuse.py": ("refuse_vs_nginx",),
     "hot/relay.py": ("relay_vs_nginx",),
+    "hot/tls.py": ("tls_handshakes_vs_nginx", "tls_authorize_vs_nginx", "tls_relay_vs_nginx"),
     "flood.py": ("flood_existing_p99_added_ms",),
     "signup.py": ("signup_vs_argon2",),
     "demo.py": ("demo",),
