@@ -1,27 +1,26 @@
-"""TLS on our own listener against nginx's, on one core: handshakes, `/authorize`, and the relay over kept connections."""
+"""TLS on our own listener against nginx's, on one core: handshakes, and `/authorize` and the relay on kept ones."""
 
-import datetime
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 import authorize
 import relay
 import rig
 import tokens
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 
 def make_pair(folder: Path) -> None:
     """A self-signed certificate with an ECDSA key, for both servers."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.now(UTC)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    day = datetime.timedelta(days=1)
+    day = timedelta(days=1)
     certificate = builder.not_valid_before(now - day).not_valid_after(now + day).sign(key, hashes.SHA256())
     text = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
