@@ -32,6 +32,7 @@ ROWS = (
     "INSERT INTO gate_places VALUES (4, 'plc_2', '', 'en', 'old-j', :signals, 'joined', 1.0, 2.0)",
     "INSERT INTO mail_allowance VALUES ('old-p', 1.0, 2.0, 3, 1.0, 3)",
     "INSERT INTO mail_allowance VALUES ('old-nobody', 1.0, 2.0, 3, 1.0, 3)",
+    "INSERT INTO gate_baselines VALUES ('observed', 'payload of the canary', 1.0)",
     "INSERT INTO gate_attempts VALUES ('att_5', 1.0, :signals, 'paid', 20, 'admit', 'open', 0)",
     "INSERT INTO gate_attempts VALUES ('att_p', 1.0, :signals, 'paid', 20, 'admit', 'open', 0)",
     "INSERT INTO gate_attempts VALUES ('att_lost', 1.0, :signals, 'paid', 20, 'admit', 'open', 0)",
@@ -57,7 +58,7 @@ def plain_rows(connection) -> None:
         connection.execute(text(row), {"signals": SIGNALS.format(CANARY)} if ":signals" in row else {})
     if connection.dialect.name == "sqlite":  # a text is no blob there
         for table, column in (("accounts", "mailbox"), ("pending", "mailbox"), ("mail_allowance", "mailbox"),
-                              ("gate_places", "email_digest")):  # fmt: skip
+                              ("gate_places", "email_digest"), ("gate_baselines", "payload")):  # fmt: skip
             connection.execute(text(f"UPDATE {table} SET {column} = CAST({column} AS BLOB)"))
 
 
@@ -122,6 +123,7 @@ def _check_rest(connection, vault) -> None:
         assert found is not None
         assert (found[0].attempt, found[0].client) == (Attempt.SIGNUP, "canary/1/linux")
     assert gate_tables.read_attempt(connection, "att_lost") is None
+    assert gate_tables.read_baseline(connection, "observed") == b"payload of the canary"
 
 
 async def test_the_number_of_a_letter_is_never_used_again(old_url, vault):

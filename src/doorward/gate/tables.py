@@ -28,6 +28,7 @@ from doorward.hall.hidden import Unprinted
 from doorward.stores.schema import METADATA, Serial, upsert
 from doorward.stores.sealed import NOTHING, Sealed, open_cell, open_rows, sealed, sealer_of
 
+BASELINE_SUBJECT: Final = "own_gate"
 MAILBOX_INDEX: Final = "gate.place.mailbox"  # names the key of the blind index
 
 posture_changes = Table(
@@ -84,7 +85,8 @@ baselines = Table(
     "gate_baselines",
     METADATA,
     Column("name", Text, primary_key=True),
-    Column("payload", LargeBinary, nullable=False),
+    Column("subject", Text, nullable=False),  # whose key: the gate's own
+    Column("payload", Sealed(row="name", subject="subject"), nullable=False),  # holds mail domains and networks
     Column("saved_at", Double, nullable=False),
 )
 
@@ -287,12 +289,14 @@ def count_waiting(connection: Connection) -> int:
 
 def save_baseline(connection: Connection, name: str, payload: bytes, at: float) -> None:
     """Keep a baseline."""
-    statement = upsert(connection, baselines).values(name=name, payload=payload, saved_at=at)
-    values = {"payload": payload, "saved_at": at}
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
+    row = {"name": name, "subject": BASELINE_SUBJECT, "payload": payload.decode(), "saved_at": at}
+    statement = upsert(connection, baselines)
+    new = {column: statement.excluded[column] for column in ("subject", "payload", "saved_at")}
+    statement = statement.on_conflict_do_update(index_elements=["name"], set_=new)
+    connection.execute(statement, sealed(connection, baselines, row))
 
 
 def read_baseline(connection: Connection, name: str) -> bytes | None:
     """A kept baseline."""
-    found = connection.execute(select(baselines.c.payload).where(baselines.c.name == name)).scalar_one_or_none()
-    return None if found is None else bytes(found)
+    found = connection.execute(select(baselines).where(baselines.c.name == name)).one_or_none()
+    return None if found is None else open_cell(connection, found, baselines.c.payload).encode()

@@ -29,6 +29,7 @@ _SEALED: Final = {
     "letters": ("recipient", "subject", "text", "html"),
     "gate_places": ("email", "signals"),
     "gate_attempts": ("signals",),
+    "gate_baselines": ("payload",),
 }
 
 Sealing = Callable[[Any], tuple[str, str, dict[str, Any]]]
@@ -67,6 +68,7 @@ class _Rows:
         self._table("api_keys", "key_id", lambda row: (row.key_id, row.account_id, {}))
         self._table("letters", "sequence", self._letter)
         self._table("gate_places", "sequence", self._place)
+        self._table("gate_baselines", "name", lambda row: (row.name, "own_gate", {"subject": "own_gate"}))
         self._keep_named_attempts()
         self._table("gate_attempts", "attempt_id", self._attempt)
         self._allowances()

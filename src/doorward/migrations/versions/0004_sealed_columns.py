@@ -26,13 +26,16 @@ _SEALED = {
     "letters": ("recipient", "subject", "text", "html"),
     "gate_places": ("email", "signals"),
     "gate_attempts": ("signals",),
+    "gate_baselines": ("payload",),
 }
 _ADDED = {
     "pending": (("subject", sa.Text),),
     "letters": (("person", sa.Text), ("recipient_index", sa.LargeBinary)),
     "gate_places": (("subject", sa.Text),),
     "gate_attempts": (("subject", sa.Text),),
+    "gate_baselines": (("subject", sa.Text),),
 }
+_BYTES = {"gate_baselines"}  # whose column held bytes before
 _NUMBERED = {"letters", "gate_places"}  # whose numbers are never used twice (AUTOINCREMENT on SQLite)
 
 
@@ -64,9 +67,9 @@ def downgrade() -> None:
     op.drop_table("stores_scrubs")
     _rename_unique("gate_places", "mailbox", "email_digest")
     op.drop_index("ix_letters_recipient_index_sequence", "letters")
-    for table, columns in _SEALED.items():
+    for table in _SEALED:
         with op.batch_alter_table(table, table_kwargs=_kwargs(table)) as batch:
-            for column in columns:
+            for column in _plain_texts(table):
                 batch.alter_column(
                     column,
                     type_=sa.Text(),
@@ -82,7 +85,7 @@ def downgrade() -> None:
 def _make_room(table: str) -> None:
     added = _ADDED.get(table, ())
     with op.batch_alter_table(table, table_kwargs=_kwargs(table)) as batch:
-        for column in _SEALED[table]:
+        for column in _plain_texts(table):
             batch.alter_column(
                 column,
                 type_=sa.LargeBinary(),
@@ -96,6 +99,10 @@ def _make_room(table: str) -> None:
         with op.batch_alter_table(table, table_kwargs=_kwargs(table)) as batch:
             for column, kind in added:
                 batch.alter_column(column, server_default=None, existing_type=kind(), existing_nullable=False)
+
+
+def _plain_texts(table: str) -> tuple[str, ...]:
+    return () if table in _BYTES else _SEALED[table]
 
 
 def _rename_unique(table: str, old: str, new: str) -> None:
