@@ -1,13 +1,13 @@
 """`doorward tls`: what the listener shows, and an authority of this machine's own for development."""
 
 import json
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
+from doorward.hall.clock import SystemClock
 from doorward.hall.errors import DoorwardError
 from doorward.vault import local_ca
 from doorward.vault.commands import Json, answered, say
@@ -57,7 +57,7 @@ def made_locally(site: TlsSite, hosts: Sequence[str]) -> Pair:
     Raises:
         CertificateError: a host is none, or a file cannot be written.
     """
-    return local_ca.ensure(local_directory(site.data_directory), (*hosts, *site.hosts()), time.time())
+    return local_ca.ensure(local_directory(site.data_directory), (*hosts, *site.hosts()), SystemClock().now())
 
 
 def files_of(site: TlsSite) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Where a configured server speaks TLS, for its commands; and a look at what it shows there."""
 
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from OpenSSL import SSL
 
+from doorward.hall.clock import SystemClock
 from doorward.vault.tls_pair import Pair, checked_pair, fingerprint_of, names_of, read_file
 from doorward.vault.tls_settings import TlsSettings
 
@@ -42,7 +42,7 @@ class TlsSite:
             CertificateError: it is not there, or no good.
         """
         certificate = read_file(self.settings.certificate_path(self.data_directory))
-        return checked_pair(certificate, read_file(self.settings.key_path(self.data_directory)), time.time())
+        return checked_pair(certificate, read_file(self.settings.key_path(self.data_directory)), SystemClock().now())
 
 
 @dataclass(frozen=True, slots=True)
