@@ -143,7 +143,7 @@ class PersonKey(Protocol):
         """The text of a cell's envelope.
 
         Raises:
-            SealBrokenError: changed, or moved from another cell. ShreddedError: the version's key is gone.
+            SealBrokenError: changed, or moved from another cell.
         """
         ...
 

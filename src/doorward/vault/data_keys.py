@@ -17,7 +17,7 @@ from doorward.hall.errors import SealBrokenError, ShreddedError
 from doorward.hall.model import Cell
 from doorward.stores.after_commit import once_settled, scratch
 from doorward.vault import tables
-from doorward.vault.envelope import DataKey, new_key, version_of
+from doorward.vault.envelope import DataKey, new_key
 from doorward.vault.keks import KeyEncryptionKeys
 from doorward.vault.model import WrappedKey
 from doorward.vault.shred_tables import last_shred
@@ -42,11 +42,10 @@ class PersonKeys:
         return self.versions[self.newest].seal(cell, text)
 
     def unseal(self, cell: Cell, envelope: bytes) -> str:
-        """See `PersonKey.unseal`."""
+        """See `PersonKey.unseal`. A person's keys are destroyed together: a version that is not there is a change."""
         key = self.versions.get(envelope[2] | envelope[1] << 8) if len(envelope) > 2 else None
         if key is None:
-            version_of(envelope)  # not an envelope at all: says so
-            raise ShreddedError
+            raise SealBrokenError
         return key.unseal(cell, envelope)
 
 
