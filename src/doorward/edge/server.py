@@ -263,7 +263,8 @@ def build_view(
     house: House, is_serving: Callable[[], bool], street: type[Street], more: Iterable[Figures] = ()
 ) -> HouseView:
     """What the application may see of the house; `more` are figures of the listeners."""
-    figures = (house.gate.figures, house.accounts.figures, house.upstream.figures, house.certificates.figures)
+    rooms = (house.gate, house.accounts, house.upstream, house.stores.vault, house.certificates)
+    figures = tuple(room.figures for room in rooms)
     return HouseView(
         book=house.accounts.book,
         rooms=(partial(gate_routes, house.gate), partial(accounts_routes, house.accounts)),
