@@ -6,7 +6,7 @@ and which names the person whose key seals the value. Rows are then written thro
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from sqlalchemy import Column, Connection, Dialect, LargeBinary, Row, Table
 from sqlalchemy.types import TypeDecorator
@@ -115,38 +115,50 @@ def open_rows(
 ) -> list[list[str]]:
     """The texts of several sealed columns of one table in many rows, in the order of `columns` (see `open_cell`).
 
-    The rows hold these columns and those that name row and subject, under the names that they have in the table.
+    The rows are of one result. They hold these columns and those that name row and subject, under the names that they
+    have in the table.
     """
     if not rows:
         return []
-    opened = [_Opened(column) for column in columns]
-    owners = {kind.subject for kind in opened}
-    subjects = {getattr(row, owner) for owner in owners for row in rows}
-    keys = sealer_of(connection).keys_of(connection, subjects)
-    return [[one.text(row, keys, shredded) for one in opened] for row in rows]
+    place = {name: number for number, name in enumerate(rows[0]._fields)}
+    kinds = [cast("Sealed", column.type) for column in columns]
+    owners = {place[kind.subject] for kind in kinds}
+    keys = sealer_of(connection).keys_of(connection, {row[owner] for owner in owners for row in rows})
+    opened = [
+        _opened(rows, _Places(place[column.name], place[kind.row], place[kind.subject]), column, keys, shredded)
+        for column, kind in zip(columns, kinds, strict=True)
+    ]
+    return [list(texts) for texts in zip(*opened, strict=True)]
 
 
-class _Opened:
-    """A sealed column while rows of it are read."""
+class _Places(NamedTuple):
+    """Where in a row the envelope is, and what names the row and the person. By number: that is faster than by name."""
 
-    def __init__(self, column: Column[Any]) -> None:
-        kind = cast("Sealed", column.type)
-        self.table, self.name, self.row, self.subject = column.table.name, column.name, kind.row, kind.subject
+    envelope: int
+    row: int
+    subject: int
 
-    def text(self, row: Row[Any], keys: Mapping[str, PersonKey], shredded: str | None) -> str:
-        envelope = getattr(row, self.name)
+
+def _opened(
+    rows: Sequence[Row[Any]],
+    places: _Places,
+    column: Column[Any],
+    keys: Mapping[str, PersonKey],
+    shredded: str | None,
+) -> list[str]:
+    (envelope_at, row_at, subject_at), table, name = places, column.table.name, column.name
+    texts = []
+    for row in rows:
+        envelope = row[envelope_at]
         if not envelope:
-            return ""
-        key = keys.get(getattr(row, self.subject))
-        if key is not None:
-            try:
-                return key.unseal(Cell(self.table, self.name, str(getattr(row, self.row))), envelope)
-            except ShreddedError:  # the version that sealed this is gone
-                if shredded is None:
-                    raise
-        if shredded is None:
+            texts.append("")
+        elif (key := keys.get(row[subject_at])) is not None:
+            texts.append(key.unseal(Cell(table, name, str(row[row_at])), envelope))
+        elif shredded is None:
             raise ShreddedError
-        return shredded
+        else:
+            texts.append(shredded)
+    return texts
 
 
 def sealed_columns(table: Table) -> dict[str, Sealed]:

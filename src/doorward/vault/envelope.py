@@ -12,6 +12,8 @@
 
 import os
 import struct
+from functools import lru_cache
+from hmac import compare_digest
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -21,15 +23,17 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from doorward.hall.errors import SealBrokenError
 from doorward.hall.model import Cell
-from doorward.hall.secrets import same
 
 KEY_BYTES: Final = 32
 FORMAT: Final = 1
 HIGHEST_VERSION: Final = 2**16 - 1
-_HEAD: Final = struct.Struct(">BH32s12s")
+_MARK: Final = struct.Struct(">BH32s")  # format, key version, commitment: the same in all envelopes of a key
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _BLOCK_BYTES: Final = 32
+_BLOCK_MASK: Final = _BLOCK_BYTES - 1
+_MARK_BYTES: Final = _MARK.size
+_HEAD_BYTES: Final = _MARK_BYTES + _NONCE_BYTES
 _END: Final = b"\x80"  # ISO/IEC 7816-4 padding: a mark, then zeros
 _INFO: Final = b"doorward/vault/data-key/1"
 
@@ -42,13 +46,15 @@ def new_key() -> bytes:
 class DataKey:
     """One version of a person's data key, ready for use."""
 
-    __slots__ = ("_cipher", "_commitment", "version")
+    __slots__ = ("_decrypt", "_encrypt", "_mark", "_start", "version")
 
     def __init__(self, key: bytes, version: int) -> None:
         """Derive what is used (rule 1). `key`: 32 bytes; `version`: 1 or more."""
         derived = HKDF(SHA256(), 2 * KEY_BYTES, salt=None, info=_INFO).derive(key)
-        self._cipher = AESGCMSIV(derived[:KEY_BYTES])
-        self._commitment = derived[KEY_BYTES:]
+        cipher = AESGCMSIV(derived[:KEY_BYTES])
+        self._encrypt, self._decrypt = cipher.encrypt, cipher.decrypt
+        self._start = f"{version}\0"
+        self._mark = _MARK.pack(FORMAT, version, derived[KEY_BYTES:])
         self.version = version
 
     def __repr__(self) -> str:
@@ -59,8 +65,9 @@ class DataKey:
         nonce = os.urandom(_NONCE_BYTES)
         data = text.encode() + _END
         data += bytes(-len(data) % _BLOCK_BYTES)
-        sealed = self._cipher.encrypt(nonce, data, _associated(cell, self.version))
-        return _HEAD.pack(FORMAT, self.version, self._commitment, nonce) + sealed
+        table, column, row = cell
+        bound = f"{self._start}{_named(table, column)}{row}".encode()
+        return self._mark + nonce + self._encrypt(nonce, data, bound)
 
     def unseal(self, cell: Cell, envelope: bytes) -> str:
         """The text of a cell's envelope.
@@ -68,15 +75,17 @@ class DataKey:
         Raises:
             SealBrokenError: cut, changed, moved from another cell, or made with another key.
         """
-        if len(envelope) < _HEAD.size + _TAG_BYTES:
+        if not compare_digest(envelope[:_MARK_BYTES], self._mark):
             raise SealBrokenError
-        form, version, commitment, nonce = _HEAD.unpack_from(envelope)
-        if form != FORMAT or version != self.version or not same(commitment, self._commitment):
-            raise SealBrokenError
+        table, column, row = cell
+        bound = f"{self._start}{_named(table, column)}{row}".encode()
         try:
-            data = self._cipher.decrypt(nonce, envelope[_HEAD.size :], _associated(cell, version))
-            return _without_filling(data).decode()
-        except (InvalidTag, UnicodeDecodeError) as error:
+            data = self._decrypt(envelope[_MARK_BYTES:_HEAD_BYTES], envelope[_HEAD_BYTES:], bound)
+            text = data.rstrip(b"\0")
+            if len(data) & _BLOCK_MASK or text[-1:] != _END or len(data) - len(text) >= _BLOCK_BYTES:
+                raise SealBrokenError  # 4. whoever fills otherwise did not seal here
+            return text[:-1].decode()
+        except (InvalidTag, ValueError) as error:  # ValueError: too short for a nonce, or not UTF-8
             raise SealBrokenError from error
 
 
@@ -86,23 +95,15 @@ def version_of(envelope: bytes) -> int:
     Raises:
         SealBrokenError: not an envelope.
     """
-    if len(envelope) < _HEAD.size + _TAG_BYTES or envelope[0] != FORMAT:
+    if len(envelope) < _HEAD_BYTES + _TAG_BYTES or envelope[0] != FORMAT:
         raise SealBrokenError
     return int.from_bytes(envelope[1:3], "big")
 
 
-def _without_filling(data: bytes) -> bytes:
-    """4. The text without its filling; whoever sealed without ours did not seal here."""
-    text = data.rstrip(b"\0")
-    if len(data) % _BLOCK_BYTES or text[-1:] != _END or len(data) - len(text) >= _BLOCK_BYTES:
-        raise SealBrokenError
-    return text[:-1]
-
-
-def _associated(cell: Cell, version: int) -> bytes:
-    """3. The cell's name. The lengths in front keep two cells apart whatever their parts are made of."""
-    parts = f"{cell.table}{cell.column}{cell.row}"
-    return f"{version}\0{len(cell.table)}\0{len(cell.column)}\0{parts}".encode()
+@lru_cache(maxsize=1024)
+def _named(table: str, column: str) -> str:
+    """3. A cell's name without its row. The lengths in front keep two cells apart whatever their parts are made of."""
+    return f"{len(table)}\0{len(column)}\0{table}{column}"
 
 
 class Kek:
