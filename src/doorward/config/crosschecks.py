@@ -142,6 +142,11 @@ def _tls(config: Config) -> Iterator[Finding]:
             path = getattr(tls, f"{name}_path")(config.stores.data_directory)
             if not config.acme.is_on and not path.is_file():
                 yield Finding((("tls", name), ("tls", "mode")), f"names no file: {path}", "see docs/howto/tls.md")
+    if tls.is_on(config.stores.data_directory):
+        path = tls.key_path(config.stores.data_directory)
+        if path.is_file() and path.stat().st_mode & 0o007:
+            problem = "can be read by everybody on this machine"
+            yield Finding((("tls", "key"), ("tls", "mode")), problem, f"chmod 600 {path}", Gravity.WARNING)
     if tls.client_authority and not Path(tls.client_authority).is_file():
         yield Finding((("tls", "client_authority"),), "names no file")
     if url.startswith("http:") and config.scheme == "https":

@@ -43,10 +43,17 @@ def tls_app(load: LoadTls) -> typer.Typer:
 
     @app.command("status", epilog="Example: doorward tls status --json")
     def status(as_json: Json = False) -> None:
-        """Say what the files hold and what the running server shows: names, expiry, version and key exchange."""
+        """Say what the files hold and what the running server shows: names, expiry, version and key exchange.
+
+        Exit status 1 if the files cannot be served, or nobody serves them.
+        """
         site = load()
-        values = {"mode": site.settings.mode, "files": files_of(site), "served": served_by(site)}
-        typer.echo(json.dumps({"ok": True, **values}) if as_json else _words(values))
+        files = files_of(site)
+        values = {"mode": site.settings.mode, "files": files, "served": served_by(site) if files["is_on"] else {}}
+        is_good = not any("problem" in values[part] for part in ("files", "served"))
+        typer.echo(json.dumps({"ok": is_good, **values}) if as_json else _words(values))
+        if not is_good:
+            raise typer.Exit(1)
 
     return app
 

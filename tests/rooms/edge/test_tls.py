@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from dataclasses import replace
 
 import pytest
 from OpenSSL import SSL
@@ -9,6 +10,7 @@ from OpenSSL import SSL
 import streets
 from certificates import Authority
 from doorward.edge.tls_transport import TlsTransport
+from doorward.edge.view import Front
 from doorward.hall.clock import SystemClock
 from doorward.vault.tls import ServedTls
 from doorward.vault.tls_settings import TlsSettings
@@ -256,6 +258,30 @@ def taken_hello() -> bytes:
     with pytest.raises(SSL.WantReadError):
         connection.do_handshake()
     return taken(connection)
+
+
+class TestWhatBrowsersAreTold:
+    async def test_the_street_says_it_too(self, tls):
+        async with serving(lambda parts: replace(parts, transport_security="max-age=60"), tls=tls) as site:
+            reply = await site.ask(get("/authorize"))
+            assert (reply.status, reply.header("strict-transport-security")) == (401, "max-age=60")
+
+    @pytest.mark.parametrize(
+        ("url", "said"),
+        [
+            ("https://ai.example.com", "max-age=31536000"),
+            ("http://ai.example.com", ""),
+            ("https://localhost:8443", ""),
+            ("https://127.0.0.1", ""),
+        ],
+    )
+    def test_only_where_it_is_true_for_the_whole_host(self, url, said):
+        assert Front(public_url=url, hsts=TlsSettings().hsts()).transport_security == said
+
+    def test_as_the_operator_says(self):
+        assert TlsSettings(hsts_seconds=0).hsts() == ""
+        assert TlsSettings(hsts_seconds=60, hsts_subdomains=True).hsts() == "max-age=60; includeSubDomains"
+        assert TlsSettings(mode="local").hsts() == ""
 
 
 class TestBytes:

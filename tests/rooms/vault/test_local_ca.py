@@ -3,6 +3,7 @@
 import contextlib
 import json
 import stat
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -116,8 +117,12 @@ class TestCommands:
 
     def test_status_says_what_is_wrong(self, site):
         found = self.run(site, "status")
-        assert found["exit"] == 0
+        assert (found["exit"], found["ok"]) == (1, False)
         assert "cannot be read" in found["files"]["problem"]
         assert found["served"]["problem"]
+        off = replace(site, settings=TlsSettings(mode="off"))
+        assert self.run(off, "status") == {
+            "exit": 0, "ok": True, "mode": "off", "files": {"is_on": False}, "served": {}
+        }  # fmt: skip
         local_ca.ensure(site.settings.certificate_path(site.data_directory).parent, ["dev.test"], NOW)
         assert "dev.test" in self.run(site, "status")["files"]["names"]
