@@ -75,15 +75,18 @@ def said(caller: SSL.Connection) -> bytes:
         return data
 
 
-def fed(line, wire: Wire, data: bytes, cuts: list[int]) -> None:
+async def fed(line, wire: Wire, data: bytes, cuts: list[int]) -> None:
     """Give the line these bytes in pieces."""
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     for start, end in itertools.pairwise(edges):
         if not wire.is_over:
             line.data_received(data[start:end])
+            if start % 2:  # sometimes pieces come faster than handshakes have their turn
+                await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
-def shaken(line, wire: Wire, cuts: list[int]) -> SSL.Connection:
+async def shaken(line, wire: Wire, cuts: list[int]) -> SSL.Connection:
     """A caller whose handshake is over."""
     caller = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
     caller.set_connect_state()
@@ -91,11 +94,11 @@ def shaken(line, wire: Wire, cuts: list[int]) -> SSL.Connection:
         try:
             caller.do_handshake()
         except SSL.WantReadError:
-            fed(line, wire, said(caller), cuts)
+            await fed(line, wire, said(caller), cuts)
             data, wire.written = wire.written, b""
             caller.bio_write(data)
         else:
-            fed(line, wire, said(caller), cuts)
+            await fed(line, wire, said(caller), cuts)
             return caller
     raise AssertionError("the handshake does not end")
 
@@ -106,11 +109,11 @@ CUTS = st.lists(st.integers(0, 100_000), max_size=12)
 async def answers(tls: ServedTls, number: int, cuts: list[int], *, per_record: bool) -> list[int]:
     """The statuses of `/authorize` with a bad credential, so many times, however the bytes arrive."""
     line, wire, street = made(tls)
-    caller = shaken(line, wire, cuts)
+    caller = await shaken(line, wire, cuts)
     requests = [get("/authorize", credential=TOKEN) for _ in range(number)]
     for piece in requests if per_record else [b"".join(requests)]:
         caller.send(piece)
-    fed(line, wire, said(caller), cuts)
+    await fed(line, wire, said(caller), cuts)
     plain = b""
     for _ in range(5):
         await asyncio.sleep(0)
@@ -132,10 +135,11 @@ def test_pieces_change_nothing(tls, number, cuts, per_record):
 async def survives(tls: ServedTls, junk: list[bytes], *, after: bool) -> None:
     line, wire, street = made(tls)
     if after:
-        shaken(line, wire, [])
+        await shaken(line, wire, [])
     for piece in junk:
         if not wire.is_over:
             line.data_received(piece)
+            await asyncio.sleep(0)
     line.eof_received()
     assert wire.is_over
     line.connection_lost(None)
@@ -147,3 +151,38 @@ async def survives(tls: ServedTls, junk: list[bytes], *, after: bool) -> None:
 @example(junk=[b"\x17\x03\x03\x40\x11" + bytes(16_401)], after=True)
 def test_no_bytes_upset_it(tls, junk, after):
     asyncio.run(survives(tls, junk, after=after))
+
+
+async def test_handshakes_take_turns(tls):
+    """A hundred at once: two are worked on in each turn of the loop, and an open connection is served in between."""
+    line, wire, _ = made(tls)
+    caller = await shaken(line, wire, [])
+    heard(caller, wire)
+    lines = []
+    make = over_tls(type(line._street), tls)
+    for _ in range(100):
+        other, its_wire = make(line._street.config, uvicorn.server.ServerState(), {}), Ends()
+        other.connection_made(its_wire)
+        visitor = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+        visitor.set_connect_state()
+        with pytest.raises(SSL.WantReadError):
+            visitor.do_handshake()
+        other.data_received(said(visitor))
+        lines.append((other, its_wire))
+    assert not any(its_wire.written for _, its_wire in lines)
+    for turn in range(1, 4):
+        await asyncio.sleep(0)
+        assert len([1 for _, its_wire in lines if its_wire.written]) == 2 * turn
+        caller.send(get("/authorize", credential=TOKEN))
+        line.data_received(said(caller))
+        assert b" 401 " in heard(caller, wire)
+    for each, its_wire in [(line, wire), *lines]:
+        its_wire.is_over = True
+        each.connection_lost(None)
+
+
+async def test_a_handshake_has_its_largest_size(tls):
+    line, wire, _ = made(tls)
+    line.data_received(b"\x16\x03\x01" + bytes(140_000))
+    assert wire.is_over
+    line.connection_lost(None)

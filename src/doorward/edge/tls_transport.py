@@ -2,18 +2,21 @@
 
 1. A connection is shown to the street as soon as it is made, so that it is counted, limited and given up like any
    other; until its handshake is over the street hears nothing from it, and what it writes is dropped.
-2. Ciphertext goes into the connection's memory, and all plain bytes that it gives come out as one piece. What the
+2. A handshake costs as much as fifty requests. So they wait in one line, a few have their turn each time around the
+   loop, and connections that are open already are served in between: a flood of handshakes delays handshakes.
+3. Ciphertext goes into the connection's memory, and all plain bytes that it gives come out as one piece. What the
    street writes meanwhile is gathered and becomes as few records as hold it.
-3. The network's back-pressure is the street's: buffers are those of the transport below, and sizes are of ciphertext.
-4. An end is announced (`close_notify`, RFC 8446 section 6.1) before the connection is closed. A caller's end that was
+4. The network's back-pressure is the street's: buffers are those of the transport below, and sizes are of ciphertext.
+5. An end is announced (`close_notify`, RFC 8446 section 6.1) before the connection is closed. A caller's end that was
    not announced is told to the street as an end all the same: HTTP/1 says by itself whether a message is whole.
-5. A failed handshake is answered with TLS's alert and counted by its cause. Who speaks plain HTTP is told so.
+6. A failed handshake is answered with TLS's alert and counted by its cause. Who speaks plain HTTP is told so.
 
 OpenSSL is `cryptography`'s own, through pyOpenSSL: docs/adr/0013-tls-by-pyopenssl.md.
 """
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
@@ -25,6 +28,8 @@ from doorward.vault.tls import ServedTls
 
 _RECORD: Final = 16_384  # plain bytes in one record (RFC 8446 section 5.1)
 _FLUSHED: Final = 65_536  # ciphertext taken at once
+_HANDSHAKES_AT_ONCE: Final = 2  # about a millisecond and a half
+_MOST_HELD: Final = 131_072  # of a handshake: a long chain of a caller's certificates has room
 _HEADER: Final = 5  # bytes before a record's own: its kind, a version, its length
 _HANDSHAKE_RECORD: Final = 0x16  # a record's first byte (RFC 8446 section 5.1)
 _PLAIN_HTTP: Final = (
@@ -36,18 +41,44 @@ _PLAIN_HTTP: Final = (
 def over_tls(street: type[Street], tls: ServedTls) -> Callable[..., "TlsTransport"]:
     """What `uvicorn.Config(http=…)` takes to have this street spoken to in TLS."""
 
+    waiting = WaitingHandshakes()
+
     def made(*arguments: Any, **named: Any) -> TlsTransport:
-        return TlsTransport(street(*arguments, **named), tls)
+        return TlsTransport(street(*arguments, **named), tls, waiting)
 
     return made
+
+
+class WaitingHandshakes:
+    """2. The line of connections of which a part of the handshake has come."""
+
+    def __init__(self) -> None:
+        self._line: deque[TlsTransport] = deque()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def add(self, transport: "TlsTransport", loop: asyncio.AbstractEventLoop) -> None:
+        """Let this connection go on when it is its turn."""
+        if not self._line:
+            loop.call_soon(self._turn, loop)
+        self._line.append(transport)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(min(len(self._line), _HANDSHAKES_AT_ONCE)):
+            self._line.popleft().go_on()
+        if self._line:
+            loop.call_soon(self._turn, loop)
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
     """One connection: the protocol of the transport below, and the transport of the street above."""
 
-    def __init__(self, street: Street, tls: ServedTls) -> None:
+    def __init__(self, street: Street, tls: ServedTls, waiting: WaitingHandshakes) -> None:
         super().__init__()
         self._street = street
+        self._waiting = waiting
+        self._held = b""  # of the handshake, until it is this connection's turn
         self._tls = tls
         self._ssl = ssl = tls.connection()
         # Bound once: pyOpenSSL looks up each attribute of a connection the slow way.
@@ -71,13 +102,11 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Ciphertext came."""
+        if not self._is_open:
+            self._hold(data)
+            return
         is_one_record = self._follow(data)
-        if self._is_open:
-            self._bio_write(data)
-        else:
-            self._shake(data)
-            if not self._is_open:
-                return
+        self._bio_write(data)
         self._read(is_one_record=is_one_record)
 
     def eof_received(self) -> None:
@@ -101,7 +130,27 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
         """It does again."""
         self._street.resume_writing()
 
-    # From ciphertext to plain bytes
+    # The handshake
+
+    def _hold(self, data: bytes) -> None:
+        if self._is_closing:
+            return
+        if not self._held:
+            self._waiting.add(self, self._street.loop)
+        self._held += data
+        if len(self._held) > _MOST_HELD:
+            self._tls.failed("malformed")
+            self.abort()
+
+    def go_on(self) -> None:
+        """It is this connection's turn."""
+        data, self._held = self._held, b""
+        if self._is_closing or not data:
+            return
+        self._follow(data)
+        self._shake(data)
+        if self._is_open:
+            self._read(is_one_record=False)
 
     def _shake(self, data: bytes) -> None:
         """Go on with the handshake."""
@@ -142,6 +191,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             at += _HEADER + (data[at + 3] << 8 | data[at + 4])
         self._missing = at - size if at >= size else -1
         return False
+
+    # From ciphertext to plain bytes
 
     def _read(self, *, is_one_record: bool) -> None:
         pieces: list[bytes] = []
