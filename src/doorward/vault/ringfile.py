@@ -6,7 +6,7 @@
    without the ring's key is found out. The file is read only in exactly the form in which it is written, so any changed
    byte is found even before a key is tried.
 3. The ring's own key stays when locks change. A fresh one would protect nothing: an old copy of the file and the key
-   that opened it then give the same ring (docs/adr/0013).
+   that opened it then give the same ring (docs/adr/0014).
 """
 
 import os
