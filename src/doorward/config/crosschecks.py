@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parseaddr
-from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -136,31 +135,22 @@ def _stores_in_clear(config: Config) -> Iterator[Finding]:
 
 
 def _tls(config: Config) -> Iterator[Finding]:
-    tls, url = config.tls, config.server.public_url
-    if tls.mode == "files":
-        for name in ("certificate", "key"):
-            path = getattr(tls, f"{name}_path")(config.stores.data_directory)
-            if not config.acme.is_on and not path.is_file():
-                yield Finding((("tls", name), ("tls", "mode")), f"names no file: {path}", "see docs/howto/tls.md")
-    if tls.is_on(config.stores.data_directory):
-        path = tls.key_path(config.stores.data_directory)
+    """What is wrong with TLS on the listener; whether its files are there and good is for the start to see."""
+    tls, directory = config.tls, config.stores.data_directory
+    if tls.is_on(directory):
+        path = tls.key_path(directory)
         if path.is_file() and path.stat().st_mode & 0o007:
             problem = "can be read by everybody on this machine"
             yield Finding((("tls", "key"), ("tls", "mode")), problem, f"chmod 600 {path}", Gravity.WARNING)
-    if tls.client_authority and not Path(tls.client_authority).is_file():
-        yield Finding((("tls", "client_authority"),), "names no file")
-    if url.startswith("http:") and config.scheme == "https":
-        problem = "is http although the listener speaks TLS: links in mails will not work"
-        yield Finding((("server", "public_url"), ("tls", "mode")), problem, "write https", Gravity.WARNING)
+        if config.server.public_url.startswith("http:"):
+            problem = "is http although the listener speaks TLS: links in mails will not work"
+            yield Finding((("server", "public_url"), ("tls", "mode")), problem, "write https", Gravity.WARNING)
 
 
 def _upstream_tls(config: Config) -> Iterator[Finding]:
     upstream = config.upstream
     for name in ("ca_file", "client_certificate", "client_key"):
-        path = getattr(upstream, name)
-        if path and not Path(path).is_file():
-            yield Finding((("upstream", name),), "names no file")
-        elif path and upstream.url.startswith("http:"):
+        if getattr(upstream, name) and upstream.url.startswith("http:"):
             problem = "has no effect: `upstream.url` is http"
             yield Finding((("upstream", name), ("upstream", "url")), problem, "use https", Gravity.WARNING)
     if upstream.client_key and not upstream.client_certificate:
