@@ -6,7 +6,6 @@
 import asyncio
 import json
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from doorward.hall.clock import SystemClock
 from doorward.hall.errors import DoorwardError, NotFoundError
 from doorward.vault import control, opening, overview, rekeying, ringfile, terminal
 from doorward.vault.errors import FileThereError, KeyRingError
@@ -90,7 +90,7 @@ def greet_first_start(site: Site) -> None:
     """
     if opening.is_in_memory(site) or site.ring_path.exists():
         return
-    made = opening.ring_of(site, asyncio.run(opening.bound_ring(site)), time.time(), with_sheet=True)
+    made = opening.ring_of(site, asyncio.run(opening.bound_ring(site)), SystemClock().now(), with_sheet=True)
     if made.sheet:
         typer.echo(f"{made.sheet}\nThis sheet is not shown again. Everything about it: docs/howto/key-ring.md\n")
 
@@ -118,7 +118,7 @@ def _init(site: Site) -> opening.Made:
         raise KeyRingError("A database in memory has its key ring in memory too.")
     if site.ring_path.exists():
         raise FileThereError(f"{site.ring_path} is there already.")
-    return opening.ring_of(site, asyncio.run(opening.bound_ring(site)), time.time(), with_sheet=True)
+    return opening.ring_of(site, asyncio.run(opening.bound_ring(site)), SystemClock().now(), with_sheet=True)
 
 
 def _status(site: Site) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def _rekey(site: Site, kind: str, secret: Path | None, new_recovery: bool, with_
     def opens_with(file: ringfile.RingFile) -> Lock:
         return recovery.of_sheet(sheet, file.ring_id) if with_sheet else choice.configured(site)
 
-    return rekeying.rekey(site, wish, opens_with, time.time())
+    return rekeying.rekey(site, wish, opens_with, SystemClock().now())
 
 
 def _typed_sheet() -> str:

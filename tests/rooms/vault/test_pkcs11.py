@@ -4,11 +4,15 @@ import os
 import secrets
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
+from doorward.hall.clock import SteppedClock
+from doorward.hall.errors import VaultLockedError
 from doorward.vault.errors import KeyRingError, KeyServiceAwayError, WrongKeyError
 from doorward.vault.locks import pkcs11
 from doorward.vault.locks.pkcs11 import Pkcs11Lock
+from doorward.vault.opening import open_vault
 from doorward.vault.settings import VaultSettings
 from doorward.vault.site import Site
 from softhsm import PIN, SoftHsm
@@ -52,6 +56,36 @@ def test_what_is_refused_is_told_from_what_is_away(hsm):
         Pkcs11Lock(hsm.module, "elsewhere", "ring", PIN).wrap(key, b"")
     with pytest.raises(KeyServiceAwayError):
         Pkcs11Lock("/nowhere/module.so", "doorward", "ring", PIN).wrap(key, b"")
+
+
+async def test_a_ring_in_a_token_opens_survives_an_outage_and_ends_with_the_key(hsm, tmp_path):
+    clock = SteppedClock(1.8e9)
+    settings = msgspec.convert({**hsm.settings(), "revoked_minutes": 5}, VaultSettings)
+    url = f"sqlite:///{tmp_path / 'doorward.db'}"
+    vault = await open_vault(settings, str(tmp_path), url, clock)
+    again = await open_vault(settings, str(tmp_path), url, clock)
+    assert again.ring == vault.ring
+    keeper = vault.keeper
+    hsm.go_away()
+    try:
+        clock.step(3_600)
+        await keeper.check()
+        assert (keeper.state, vault.is_locked) == ("away", False)
+    finally:
+        hsm.come_back()
+    await keeper.check()
+    assert keeper.state == "sound"
+    hsm.revoke_key()
+    await keeper.check()
+    assert (keeper.state, vault.is_locked) == ("refused", False)
+    clock.step(5 * 60)
+    await keeper.check()
+    assert vault.is_locked
+    with pytest.raises(VaultLockedError):
+        vault.index("accounts.email", "a@example.com")
+    with pytest.raises(WrongKeyError):
+        await open_vault(settings, str(tmp_path), url, clock)
+    hsm.make_key()
 
 
 def test_a_token_that_was_away_is_taken_again(hsm):
