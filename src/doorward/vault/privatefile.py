@@ -87,7 +87,10 @@ def held(directory: Path) -> Iterator[None]:
     except OSError as error:
         raise KeyRingError(f"{directory} cannot be used: {error.strerror}.") from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            raise KeyRingError(f"{directory} cannot be locked: {error.strerror}.") from error
         yield
     finally:
         os.close(handle)
