@@ -58,7 +58,9 @@ def test_commands_are_real(page, words):
 def test_configuration_files_are_accepted(page, text, tmp_path):
     path = tmp_path / "doorward.toml"
     path.write_text(text)
-    assert examine(path, {"DOORWARD_SECRET": "f3a1c97be2d84460ad25b9f00e7716c3"}).errors == (), page
+    errors = examine(path, {"DOORWARD_SECRET": "f3a1c97be2d84460ad25b9f00e7716c3"}).errors
+    # Certificates and keys that a page names lie on its reader's machine.
+    assert [error for error in errors if not error.problem.startswith("names no file")] == [], page
 
 
 def test_variables_exist():

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parseaddr
+from importlib.util import find_spec
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -251,6 +252,8 @@ def _acme(config: Config) -> Iterator[Finding]:
     if host not in {domain.lower() for domain in acme.domains}:
         problem = "are without the host of `server.public_url`, which is what people type"
         yield Finding((name, ("server", "public_url")), problem, "name it in both")
+    if find_spec("acme") is None:
+        yield Finding((name,), "need a library that is not installed", "`pip install 'doorward[acme]'`")
     if not acme.agree_to_terms:
         yield Finding((("acme", "agree_to_terms"),), "must be true: authorities ask for it", "read their terms first")
     if config.tls.mode in {"local", "off"}:

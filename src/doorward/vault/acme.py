@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ from doorward.stores.sql import Database
 from doorward.vault import acme_tables as rows
 from doorward.vault.acme_authority import ask_authority
 from doorward.vault.acme_errors import (
+    AcmeMissingError,
     AcmeOffError,
     AlreadyOrderingError,
     AuthorityError,
@@ -149,7 +151,7 @@ class Certificates:
             return
         try:
             await self.order(forced=True)
-        except (AuthorityError, AlreadyOrderingError) as error:
+        except (AuthorityError, AlreadyOrderingError, AcmeMissingError) as error:
             _log.warning("certificate_not_ordered", code=error.code, reason=error.message)
 
     async def order(self, *, forced: bool = False) -> Certificate:
@@ -210,6 +212,8 @@ class Certificates:
     def _must_be_on(self) -> None:
         if not self._settings.is_on:
             raise AcmeOffError
+        if find_spec("acme") is None:
+            raise AcmeMissingError
 
     async def _must_be_due(self, now: float) -> None:
         found, attempts = await self._parts.database.read(lambda c: (rows.certificate(c), rows.attempts(c)))

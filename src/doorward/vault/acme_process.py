@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
+from doorward.hall.clock import Clock, SystemClock
 from doorward.vault.acme_messages import LONGEST_LINE, Ask, Issued, Refused, Revoked, Show, Suggested, Told
 
 _MEMORY_BYTES: Final = 1 << 30
@@ -62,10 +63,11 @@ class _GivenUp(Exception):  # noqa: N818  # carries an answer, not an error of o
 class Authority:
     """One authority, asked as the holder of one account key."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, clock: Clock) -> None:
         """Prepare; nobody is asked yet."""
         self._ask = ask
-        self._deadline = datetime.now(UTC) + timedelta(seconds=ask.seconds)
+        self._clock = clock
+        self._deadline = clock.now() + ask.seconds
         self._key = JWKEC(key=load_pem_private_key(ask.account_key.encode(), None))
         self._net = ClientNetwork(
             self._key,
@@ -92,7 +94,7 @@ class Authority:
 
     def _note(self, response: requests.Response, **_: object) -> None:
         if not response.ok:
-            self.retry_after_seconds = seconds_of(response.headers.get("Retry-After", ""))
+            self.retry_after_seconds = seconds_of(response.headers.get("Retry-After", ""), self._clock.now())
 
     def _order(self, client: ClientV2, show: Callable[[dict[str, str]], None]) -> Issued:
         self._enter(client)
@@ -110,12 +112,12 @@ class Authority:
         for one in proofs:
             client.answer_challenge(one.body, one.body.response(self._key))
         while proofs:
-            if datetime.now(UTC) > self._deadline:
+            if self._clock.now() > self._deadline:
                 raise errors.TimeoutError
             pause = 0.0
             for one in list(proofs):
                 seen, response = client.poll(one.authorization)
-                pause = max(pause, seconds_of(response.headers.get("Retry-After", "")))
+                pause = max(pause, seconds_of(response.headers.get("Retry-After", ""), self._clock.now()))
                 if seen.body.status == messages.STATUS_VALID:
                     proofs.remove(one)
                 elif seen.body.status != messages.STATUS_PENDING or one.looks > _LOOKS:
@@ -153,7 +155,8 @@ class Authority:
             self._net.account = messages.RegistrationResource(uri=found.location, body=messages.Registration())
 
     def _local_deadline(self) -> datetime:
-        return self._deadline.astimezone().replace(tzinfo=None)  # the library compares with local time
+        moment = datetime.fromtimestamp(self._deadline, UTC)
+        return moment.astimezone().replace(tzinfo=None)  # the library compares with local time
 
 
 def _http_01(authorization: messages.AuthorizationResource) -> messages.ChallengeBody | None:
@@ -165,14 +168,14 @@ def _http_01(authorization: messages.AuthorizationResource) -> messages.Challeng
     raise _GivenUp(Refused("no_http_01", "The authority does not offer the proof over HTTP (HTTP-01)."))
 
 
-def seconds_of(retry_after: str) -> float:
+def seconds_of(retry_after: str, now: float) -> float:
     """What a `Retry-After` says (RFC 9110 section 10.2.3), in seconds; 0 if it says nothing."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(min(int(retry_after[:9]), 10**8))
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         when = parsedate_to_datetime(retry_after)
         when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        return max(0.0, (when - datetime.now(UTC)).total_seconds())
+        return max(0.0, when.timestamp() - now)
     return 0.0
 
 
@@ -233,7 +236,7 @@ def main() -> None:
 
     ask = msgspec.json.decode(sys.stdin.buffer.readline(LONGEST_LINE), type=Ask)
     with _only_lines():
-        told = Authority(ask).answer(show)
+        told = Authority(ask, SystemClock()).answer(show)
     tell(told)
 
 
