@@ -37,10 +37,12 @@ from doorward.stores.settings import StoresSettings
 from doorward.upstream import commands as upstream_commands
 from doorward.upstream import recording_commands
 from doorward.upstream.recordings import Recordings
-from doorward.vault import acme_commands, shred_commands, tls_commands
+from doorward.vault import acme_commands, rotate_commands, shred_commands, tls_commands
 from doorward.vault import commands as vault_commands
 from doorward.vault.acme import Certificates
 from doorward.vault.opening import open_vault
+from doorward.vault.rotate import FAST
+from doorward.vault.rotations import Rotations
 from doorward.vault.shred_commands import Shears
 from doorward.vault.site import Site
 from doorward.vault.tls_site import TlsSite
@@ -121,6 +123,13 @@ async def opened_shears() -> AsyncIterator[Shears]:
     """What deletes people of the configured house, for a command."""
     async with _opened() as house:
         yield Shears(house.accounts.deletion.by_operator, house.stores.shredding)
+
+
+@asynccontextmanager
+async def opened_rotations() -> AsyncIterator[Rotations]:
+    """What gives the configured house new keys, for a command."""
+    async with _opened() as house:
+        yield house.rotations_at(FAST)
 
 
 def stores_settings(path: Path | None) -> StoresSettings:
@@ -214,6 +223,7 @@ app.add_typer(gate_commands.posture_app(opened_gate), name="posture")
 app.add_typer(recording_commands.recordings_app(opened_recordings), name="recordings")
 vault = vault_commands.vault_app(vault_site)
 shred_commands.register(vault, opened_shears)
+rotate_commands.register(vault, opened_rotations)
 app.add_typer(vault, name="vault")
 tls = tls_commands.tls_app(tls_site)
 acme_commands.register(tls, opened_certificates)

@@ -46,6 +46,8 @@ from doorward.upstream.simulator import Simulator
 from doorward.vault.acme import AcmeParts, Certificates
 from doorward.vault.locks.lock import Lock
 from doorward.vault.opening import open_vault
+from doorward.vault.rotate import GENTLE, Pace, Rotation
+from doorward.vault.rotations import Rotations
 from doorward.vault.service import Vault
 from doorward.vault.shred import Shredding
 from doorward.vault.shred_list import FILE_NAME, ShredList
@@ -107,14 +109,23 @@ class House:
     caretaker: Caretaker
     simulator: Simulator | None
     certificates: Certificates = field(init=False)
+    rotations: Rotations = field(init=False)
     runner: JobRunner = field(init=False)
 
     def __post_init__(self) -> None:
         self.certificates = _certificates(self.config, self.stores, self.clock)
+        self.rotations = self.rotations_at(GENTLE)
         rooms = (self.stores.vault, self.stores.shredding, self.gate, self.accounts, self.upstream, self.caretaker)
-        others = (self.certificates, self.stores.outbox, self.stores.postbox)
+        others = (self.certificates, self.rotations, self.stores.outbox, self.stores.postbox)
         jobs = [job for room in (*rooms, *others) for job in room.jobs()]
         self.runner = JobRunner(jobs, is_worker=self.is_worker)
+
+    def rotations_at(self, pace: Pace) -> Rotations:
+        """Rotations of this house's keys: gently beside those whom it serves, or fast in a process of their own."""
+        stores = self.stores
+        rotation = Rotation(stores.vault, stores.database, stores.outbox, self.clock, pace)
+        days = self.config.vault.rotate_every_days
+        return Rotations(rotation, stores.database, stores.outbox, self.clock, days)
 
     @property
     def is_worker(self) -> bool:
@@ -211,6 +222,7 @@ class House:
     async def close(self) -> None:
         """End everything, the last first. What cannot be written is logged; people's sign-ups were durable before."""
         await self.runner.stop()
+        await self.rotations.stop()
         await self.stores.postbox.stop()
         await self.stores.outbox.stop()
         for write_behind in (self.upstream.close, self.accounts.book.write_use):

@@ -155,8 +155,10 @@ class Sealer(Protocol):
         """The subject's key, made in the running transaction if there is none yet."""
         ...
 
-    def keys_of(self, connection: Connection, subjects: Iterable[str]) -> Mapping[str, PersonKey]:
-        """The keys of those subjects that (still) have one, in one question."""
+    def keys_of(
+        self, connection: Connection, subjects: Iterable[str], *, renewed: bool = False
+    ) -> Mapping[str, PersonKey]:
+        """The keys of those subjects that (still) have one, in one question; `renewed`: not those in memory."""
         ...
 
     def index(self, column: str, value: bytes | str, size: int = 16) -> bytes:

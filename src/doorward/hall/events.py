@@ -220,6 +220,35 @@ class PersonShredded(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RotationStarted(Event):
+    """A new key-encryption key wraps data keys from now on; the older ones are being replaced."""
+
+    name = "vault.rotation.started"
+
+    version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotationFinished(Event):
+    """No data key is wrapped by an older key-encryption key any more, and those are destroyed."""
+
+    name = "vault.rotation.finished"
+
+    version: int
+    data_keys: int  # wrapped anew
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotationFailed(Event):
+    """A rotation ended early; what is done stays done, and the rest opens as before."""
+
+    name = "vault.rotation.failed"
+
+    version: int
+    reason: str  # an error's code
+
+
+@dataclass(frozen=True, kw_only=True)
 class HoneyTouched(Event):
     """Somebody used a honey record, which nobody has an honest reason to use."""
 

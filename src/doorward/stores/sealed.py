@@ -12,7 +12,7 @@ from sqlalchemy import Column, Connection, Dialect, LargeBinary, Row, Table
 from sqlalchemy.types import TypeDecorator
 
 from doorward.hall.doors import PersonKey, Sealer
-from doorward.hall.errors import ShreddedError, VaultLockedError
+from doorward.hall.errors import SealBrokenError, ShreddedError, VaultLockedError
 from doorward.hall.model import Cell
 
 SEALER_OPTION: Final = "doorward_sealer"  # the execution option under which a database's engines carry the vault
@@ -123,12 +123,21 @@ def open_rows(
     place = {name: number for number, name in enumerate(rows[0]._fields)}
     kinds = [cast("Sealed", column.type) for column in columns]
     owners = {place[kind.subject] for kind in kinds}
-    keys = sealer_of(connection).keys_of(connection, {row[owner] for owner in owners for row in rows})
-    opened = [
-        _opened(rows, _Places(place[column.name], place[kind.row], place[kind.subject]), column, keys, shredded)
+    subjects = {row[owner] for owner in owners for row in rows}
+    places = [
+        (column, _Places(place[column.name], place[kind.row], place[kind.subject]))
         for column, kind in zip(columns, kinds, strict=True)
     ]
-    return [list(texts) for texts in zip(*opened, strict=True)]
+    sealer = sealer_of(connection)
+
+    def texts(keys: Mapping[str, PersonKey]) -> list[list[str]]:
+        opened = [_opened(rows, where, column, keys, shredded) for column, where in places]
+        return [list(texts) for texts in zip(*opened, strict=True)]
+
+    try:
+        return texts(sealer.keys_of(connection, subjects))
+    except SealBrokenError:  # or somebody was given a new key since theirs was read into memory
+        return texts(sealer.keys_of(connection, subjects, renewed=True))
 
 
 class _Places(NamedTuple):

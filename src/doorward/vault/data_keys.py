@@ -74,8 +74,8 @@ class DataKeys:
         found = self.of(connection, [subject]).get(subject)
         return found or self._make(connection, subject)
 
-    def of(self, connection: Connection, subjects: Iterable[str]) -> dict[str, PersonKeys]:
-        """The keys of those subjects that have any.
+    def of(self, connection: Connection, subjects: Iterable[str], *, renewed: bool = False) -> dict[str, PersonKeys]:
+        """The keys of those subjects that have any; `renewed`: read again also what is in memory.
 
         Raises:
             SealBrokenError: a wrapped key was changed, or is another ring's.
@@ -85,7 +85,7 @@ class DataKeys:
         missing: list[str] = []
         for subject in subjects:
             held = self._held.get(subject) or at_hand.get(subject)
-            if held is not None and held.until > now:
+            if held is not None and held.until > now and not renewed:
                 result[subject] = held
             else:
                 missing.append(subject)
@@ -123,16 +123,22 @@ class DataKeys:
         return found
 
     def _make(self, connection: Connection, subject: str) -> PersonKeys:
-        now, key, kek = self._moment_of(connection, subject), new_key(), self._keks.active(connection)
-        wrapped = kek.wrap(subject, _FIRST_VERSION, key)
-        if not tables.add_key(connection, WrappedKey(subject, _FIRST_VERSION, kek.version, wrapped), now):
-            found = self._read(connection, [subject], now)  # another process was first
-            if subject not in found:
+        now, key = self._moment_of(connection, subject), new_key()
+        if not self._add(connection, subject, key, now):
+            found = self._read(connection, [subject], now)  # another process was first …
+            if subject in found:
+                return found[subject]
+            self._keks.reload(connection)  # … or has begun a rotation
+            if not self._add(connection, subject, key, now):
                 raise SealBrokenError
-            return found[subject]
         keys = PersonKeys({_FIRST_VERSION: DataKey(key, _FIRST_VERSION)}, _FIRST_VERSION, now + LIFETIME_SECONDS)
         self._keep(connection, subject, keys)
         return keys
+
+    def _add(self, connection: Connection, subject: str, key: bytes, now: float) -> bool:
+        kek = self._keks.active(connection)
+        wrapped = kek.wrap(subject, _FIRST_VERSION, key)
+        return tables.add_key(connection, WrappedKey(subject, _FIRST_VERSION, kek.version, wrapped), now)
 
     def _moment_of(self, connection: Connection, subject: str) -> float:
         """When a new key of this subject is made: after the last shred, also if another node's clock was ahead."""

@@ -98,10 +98,12 @@ class Vault:
         self._must_be_open()
         return self.data_keys.for_sealing(connection, subject)
 
-    def keys_of(self, connection: Connection, subjects: Iterable[str]) -> Mapping[str, PersonKeys]:
+    def keys_of(
+        self, connection: Connection, subjects: Iterable[str], *, renewed: bool = False
+    ) -> Mapping[str, PersonKeys]:
         """See `Sealer.keys_of`."""
         self._must_be_open()
-        return self.data_keys.of(connection, subjects)
+        return self.data_keys.of(connection, subjects, renewed=renewed)
 
     def index(self, column: str, value: bytes | str, size: int = 16) -> bytes:
         """See `Sealer.index`: HMAC-SHA-256 (RFC 2104), cut to `size` bytes."""

@@ -75,6 +75,10 @@ class VaultSettings(Unprinted, msgspec.Struct, frozen=True, kw_only=True, forbid
             " again.",
         ),
     ] = 60.0
+    rotate_every_days: Annotated[
+        float,
+        Meta(ge=0, le=3_650, description="Days after which the key-encryption key is replaced by itself; 0: never."),
+    ] = 90.0
     outage_hours: Annotated[
         float,
         Meta(

@@ -17,13 +17,16 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     func,
     insert,
     inspect,
+    literal,
     select,
     text,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from doorward.stores.schema import METADATA, upsert
 from doorward.vault.model import KekState, SealedKek, WrappedKey
@@ -96,23 +99,40 @@ def set_kek_state(connection: Connection, version: int, state: KekState) -> None
     connection.execute(update(keks).where(keks.c.version == version).values(state=state))
 
 
+# Asked for every new person: built once, because building a statement costs more than asking it.
+_KEYS_OF: Final = select(data_keys).where(data_keys.c.subject.in_(bindparam("subjects", expanding=True)))
+_KEY_NAMES: Final = [column.name for column in data_keys.columns]
+_KEY_VALUES: Final = [bindparam(column.name, type_=column.type) for column in data_keys.columns]
+_IS_ACTIVE: Final = (
+    select(keks.c.version)
+    .where(keks.c.version == bindparam("kek_version"), keks.c.state == literal(KekState.ACTIVE.value))
+    .exists()
+)
+_ADD_KEY: Final = {
+    name: kind(data_keys)
+    .from_select(_KEY_NAMES, select(*_KEY_VALUES).where(_IS_ACTIVE))
+    .on_conflict_do_nothing(index_elements=["subject", "version"])
+    for name, kind in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+
+
 def keys_of(connection: Connection, subjects: Iterable[str]) -> list[WrappedKey]:
     """All versions of the data keys of these subjects."""
     wanted = list(subjects)
     parts = (wanted[start : start + _PART] for start in range(0, len(wanted), _PART))
-    return [
-        _wrapped(row)
-        for part in parts
-        for row in connection.execute(select(data_keys).where(data_keys.c.subject.in_(part)))
-    ]
+    return [_wrapped(row) for part in parts for row in connection.execute(_KEYS_OF, {"subjects": part})]
 
 
 def add_key(connection: Connection, key: WrappedKey, now: float) -> bool:
-    """Keep a data key; False if somebody else was first with this version."""
-    statement = upsert(connection, data_keys).values(
-        subject=key.subject, version=key.version, kek_version=key.kek_version, wrapped=key.wrapped, created_at=now
-    )
-    return connection.execute(statement.on_conflict_do_nothing(index_elements=["subject", "version"])).rowcount == 1
+    """Keep a data key; False if somebody else was first with this version, or if what wraps it is not active."""
+    values = {
+        "subject": key.subject,
+        "version": key.version,
+        "kek_version": key.kek_version,
+        "wrapped": key.wrapped,
+        "created_at": now,
+    }
+    return connection.execute(_ADD_KEY[connection.dialect.name], values).first() is not None
 
 
 def count_keys(connection: Connection) -> dict[int, int]:
