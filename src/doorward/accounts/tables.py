@@ -7,7 +7,6 @@ from typing import Any, Final
 from sqlalchemy import (
     Boolean,
     Column,
-    ColumnElement,
     Connection,
     Double,
     Index,
@@ -16,6 +15,7 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    bindparam,
     delete,
     exists,
     func,
@@ -92,9 +92,13 @@ class Known(Unprinted):
 # --- accounts ---------------------------------------------------------------------------------------------------
 
 
+# Asked at every sign-up and log-in: built once, because building a statement costs more than asking it.
+_OF_MAILBOX: Final = select(accounts).where(accounts.c.mailbox == bindparam("mailbox"))
+
+
 def account_of_mailbox(connection: Connection, mailbox: bytes) -> Known | None:
     """The account of a mailbox."""
-    return _known(connection, accounts.c.mailbox == mailbox)
+    return _known(connection, connection.execute(_OF_MAILBOX, {"mailbox": mailbox}).one_or_none())
 
 
 def account_of_id(connection: Connection, account_id: str) -> Account | None:
@@ -105,7 +109,8 @@ def account_of_id(connection: Connection, account_id: str) -> Account | None:
 
 def known_of_id(connection: Connection, account_id: str) -> Known | None:
     """The account by its id, with what only this room may see."""
-    return _known(connection, accounts.c.account_id == account_id)
+    row = connection.execute(select(accounts).where(accounts.c.account_id == account_id)).one_or_none()
+    return _known(connection, row)
 
 
 def add_account(
@@ -124,7 +129,8 @@ def add_account(
         "created_at": account.created_at,
     }
     statement = upsert(connection, accounts).on_conflict_do_nothing(index_elements=["mailbox"])
-    return connection.execute(statement, sealed(connection, accounts, values)).rowcount == 1
+    made = connection.execute(statement.returning(accounts.c.account_id), sealed(connection, accounts, values))
+    return made.first() is not None
 
 
 def set_password_hash(connection: Connection, account_id: str, password_hash: str, instead_of: str) -> None:
@@ -192,8 +198,7 @@ def count_accounts(connection: Connection) -> dict[str, int]:
     return {str(row.lane): int(row.number) for row in rows}
 
 
-def _known(connection: Connection, where: ColumnElement[bool]) -> Known | None:
-    row = connection.execute(select(accounts).where(where)).one_or_none()
+def _known(connection: Connection, row: Row[Any] | None) -> Known | None:
     if row is None:
         return None
     email, password_hash = open_rows(connection, [row], [accounts.c.email, accounts.c.password_hash])[0]

@@ -232,7 +232,7 @@ def take_place(connection: Connection, mailbox: str, values: dict[str, Any]) -> 
     index = sealer.index(MAILBOX_INDEX, mailbox)
     row = sealed(connection, places, {**values, "mailbox": index, "subject": sealer.subject_of(mailbox)})
     statement = upsert(connection, places).on_conflict_do_nothing(index_elements=["mailbox"])
-    is_new = connection.execute(statement, row).rowcount == 1
+    is_new = connection.execute(statement.returning(places.c.place_id), row).first() is not None
     found = connection.execute(select(places.c.place_id).where(places.c.mailbox == index))
     return str(found.scalar_one()), is_new
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sqlalchemy import Column, Connection, Double, Index, Table, Text, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, Double, Index, Table, Text, bindparam, delete, func, insert, select, update
 
 from doorward.stores.schema import METADATA, upsert
 from doorward.vault.tables import data_keys
@@ -48,9 +48,12 @@ def add_shreds(connection: Connection, receipt_id: str, subjects: Sequence[str],
     connection.execute(upsert(connection, shreds).on_conflict_do_nothing(), rows)
 
 
+_LAST_SHRED: Final = select(func.max(shreds.c.shredded_at)).where(shreds.c.subject == bindparam("subject"))
+
+
 def last_shred(connection: Connection, subject: str) -> float | None:
     """When the subject's keys were last destroyed; None if they never were."""
-    last = connection.execute(select(func.max(shreds.c.shredded_at)).where(shreds.c.subject == subject)).scalar_one()
+    last = connection.execute(_LAST_SHRED, {"subject": subject}).scalar_one()
     return None if last is None else float(last)
 
 

@@ -112,6 +112,7 @@ _ADD_KEY: Final = {
     name: kind(data_keys)
     .from_select(_KEY_NAMES, select(*_KEY_VALUES).where(_IS_ACTIVE))
     .on_conflict_do_nothing(index_elements=["subject", "version"])
+    .returning(data_keys.c.subject)  # some drivers count no rows of an INSERT
     for name, kind in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 
