@@ -46,6 +46,13 @@ GOALS = {
         "≥ 0.9", 0.9, at_least=True, about="password sign-ups a second against what Argon2id alone allows"
     ),
     "signup_existing_p99_ms": Goal("< 5 ms", 5.0, at_least=False, about="existing users' p99 meanwhile"),
+    "sealed_reads_per_s": Goal(
+        "≥ 100,000", 100_000, at_least=True, about="sealed fields read through the table layer, a second and core"
+    ),
+    "sealed_raw_reads_per_s": Goal(
+        "≥ 350,000", 350_000, at_least=True, about="envelopes opened without rows, a second and core"
+    ),
+    "blind_lookup_added_us": Goal("≤ 60 µs", 60, at_least=False, about="what a blind index adds to a look-up"),
     "install": Goal("≤ 30", 30, at_least=False, about="runtime packages"),
     "install_wheel_mb": Goal("≤ 2 MB", 2, at_least=False, about="the wheel"),
     "install_memory_mb": Goal("≤ 150 MB", 150, at_least=False, about="memory of `doorward serve` at rest"),
