@@ -25,7 +25,7 @@ async def test_the_first_account_of_a_mailbox_is_made_and_a_second_is_not(either
 async def test_a_sign_up_is_told_to_the_house_once(either):
     await either.sign_up()
     names = await either.database.read(lambda c: c.execute(select(outbox_events.c.name)).scalars().all())
-    assert sorted(names) == ["account.created", "session.started"]
+    assert sorted(names) == ["accounts.account.created", "accounts.session.started"]
 
 
 async def test_a_changed_hash_is_replaced_and_another_is_not(either):
