@@ -307,6 +307,7 @@ class TestFailure:
                 await site.certificates.order()
             await other.close()
 
+    @pytest.mark.slow
     async def test_failures_are_spread_over_restarts_and_machines(self, site, authority):
         authority.names.target = None
         await site.certificates.renew()
