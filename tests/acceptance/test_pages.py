@@ -23,7 +23,15 @@ ARGUMENTS = [
     "--disable-dev-shm-usage",
 ]
 PUBLIC = ["/", "/signup", "/login", "/docs/api", "/problems", "/problems/rate.limited", "/no/such/page"]
-PERSONAL = ["/account", "/account/sessions", "/account/keys", "/console/door", "/console/accounts", "/console/mail"]
+PERSONAL = [
+    "/account",
+    "/account/sessions",
+    "/account/keys",
+    "/console/door",
+    "/console/accounts",
+    "/console/mail",
+    "/console/vault",
+]
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 SCREENSHOTS = os.environ.get("DOORWARD_SCREENSHOTS", "")
 LOOKS = {

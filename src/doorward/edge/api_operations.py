@@ -139,6 +139,16 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         body="PostureBody",
         answers={201: "PostureChange"},
     ),
+    Operation("GET", "/api/v1/vault", "The vault's ring and keys", ADMIN, "admin", answers={200: "VaultState"}),
+    Operation(
+        "POST",
+        "/api/v1/vault/rotations",
+        "Replace the key-encryption key while the service runs",
+        ADMIN,
+        "admin",
+        body="RotationBody",
+        answers={202: "RotationBegun"},
+    ),
     Operation(
         "POST",
         "/api/v1/admin/posture/undo",

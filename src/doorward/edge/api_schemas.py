@@ -10,6 +10,7 @@ import msgspec
 
 from doorward.accounts import shapes
 from doorward.gate.web import PostureBody, UndoBody
+from doorward.vault.web import RotationBody
 
 Schema = dict[str, Any]
 
@@ -63,6 +64,7 @@ WORDS: Final = {
     "reason": "Why, for those who read the history.",
     "expires_in_seconds": "How long it holds, in seconds.",
     "version": "The number of the change.",
+    "with_data_keys": "Also give every person a new data key; takes longer.",
 }
 
 BODIES: Final = (
@@ -76,6 +78,7 @@ BODIES: Final = (
     shapes.OperatorProofBody,
     PostureBody,
     UndoBody,
+    RotationBody,
 )
 
 _ANSWERS: Final[dict[str, Schema]] = {
@@ -220,6 +223,37 @@ _ANSWERS: Final[dict[str, Schema]] = {
         history=_list_of("PostureChange"),
         before={"type": ["integer", "null"], "description": "Give it as `before` for what follows; null at the end."},
     ),
+    "VaultState": _object(
+        "ring kek_version kek_made_at data_keys rotating left shredded transport",
+        ring=_object(
+            "id locked lock key locks_at",
+            id=_text(),
+            locked={"type": "boolean"},
+            lock=_text("What opened the ring; empty: it is in memory only."),
+            key=_text("What is known of that lock's key."),
+            locks_at=_UNIX_OR_NONE,
+        ),
+        kek_version=_number("Of the key-encryption key in use."),
+        kek_made_at=_UNIX,
+        data_keys={"type": "array", "items": _object("kek_version number", kek_version=_number(), number=_number())},
+        rotating={"type": "boolean", "description": "Older key-encryption keys are still in use."},
+        left=_number("Data keys that an older key-encryption key still wraps."),
+        shredded=_number("Keys of deleted people that were destroyed."),
+        transport={
+            "type": ["object", "null"],
+            "description": "TLS of this process's listener; null: it has none.",
+            "properties": {
+                "expires_at": _UNIX,
+                "handshakes": {
+                    "type": "array",
+                    "items": _object(
+                        "version group suite number", version=_text(), group=_text(), suite=_text(), number=_number()
+                    ),
+                },
+            },
+        },
+    ),
+    "RotationBegun": _object("begun", begun={"type": "boolean"}),
     "OperatorProof": _object("proof", proof=_text("HMAC-SHA-256 of the nonce under the SHA-256 of the key.")),
     "Readiness": _object(
         "ready lanes parts",

@@ -37,7 +37,9 @@ from doorward.hall.errors import DoorwardError
 from doorward.hall.jobs import JobRunner
 from doorward.house import House
 from doorward.vault.acme_files import make_ready
-from doorward.vault.tls import ServedTls
+from doorward.vault.tls import ServedTls, TransportOverview
+from doorward.vault.web import VaultParts
+from doorward.vault.web import routes as vault_routes
 
 _DRAIN_MARGIN_SECONDS = 5  # the street ends streams by itself, with an error frame, up to two seconds late
 
@@ -159,7 +161,9 @@ class _Server(uvicorn.Server):
         self._url = f"{'https' if ways.tls else 'http'}://{shown}:{port}"
         street = build_street(house)
         more = [part.figures for part in (ways.tls, ways.redirect) if part]
-        app = build_app(build_view(house, lambda: self.started and not self.should_exit, street, more))
+        transport = ways.tls.overview if ways.tls else None
+        view = build_view(house, lambda: self.started and not self.should_exit, street, more, transport)
+        app = build_app(view)
         spoken = over_tls(street, ways.tls) if ways.tls else street
         super().__init__(
             uvicorn.Config(
@@ -260,14 +264,21 @@ def build_front(house: House) -> Front:
 
 
 def build_view(
-    house: House, is_serving: Callable[[], bool], street: type[Street], more: Iterable[Figures] = ()
-) -> HouseView:
-    """What the application may see of the house; `more` are figures of the listeners."""
-    rooms = (house.gate, house.accounts, house.upstream, house.stores.vault, house.certificates)
+    house: House, is_serving: Callable[[], bool], street: type[Street], more: Iterable[Figures] = (),
+    transport: Callable[[], TransportOverview] | None = None,
+) -> HouseView:  # fmt: skip
+    """What the application may see of the house; `more` and `transport` are of the listeners."""
+    rooms = (house.gate, house.accounts, house.upstream, house.stores.vault, house.certificates, house.rotations)
+    stores = house.stores
+    vault = VaultParts(vault=stores.vault, rotations=house.rotations, shredding=stores.shredding, transport=transport)
     figures = tuple(room.figures for room in rooms)
     return HouseView(
         book=house.accounts.book,
-        rooms=(partial(gate_routes, house.gate), partial(accounts_routes, house.accounts)),
+        rooms=(
+            partial(gate_routes, house.gate),
+            partial(accounts_routes, house.accounts),
+            partial(vault_routes, vault),
+        ),
         probes={
             "database": house.stores.database.ping,
             "counters": house.stores.counters.ping,
