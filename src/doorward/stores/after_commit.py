@@ -4,7 +4,8 @@ A callback runs in the database's thread, at most once per commit however often 
 work that asked was committed. It must be quick and must not raise.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -33,6 +34,15 @@ def scratch(connection: Connection) -> dict[Any, Any]:
     """What the running work wants to remember until its end; nothing of it outlives the work."""
     found: dict[Any, Any] = connection.info.setdefault(_SCRATCH, {})
     return found
+
+
+@contextmanager
+def alone(connection: Connection) -> Iterator[None]:
+    """Around a work that only reads: what it remembered goes with it, and not to the next on this connection."""
+    try:
+        yield
+    finally:
+        collect(connection)
 
 
 def collect(connection: Connection) -> dict[Callback, None]:

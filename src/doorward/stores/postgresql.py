@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from doorward.stores.after_commit import READER_OPTION, collect
+from doorward.stores.after_commit import READER_OPTION, alone, collect
 from doorward.stores.errors import StoreSetupError, StoreUnavailableError
 from doorward.stores.faults import is_disconnect, is_retried, translated, without_values
 
@@ -100,7 +100,8 @@ class PostgresStore:
 
     def _read_once(self, work: Callable[[Connection], T]) -> T:
         with self._engine.connect().execution_options(postgresql_readonly=True, **{READER_OPTION: True}) as connection:
-            return work(connection)
+            with alone(connection):
+                return work(connection)
 
     def _write_once(self, work: Callable[[Connection], T]) -> T:
         with self._engine.connect() as connection:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from doorward.stores.after_commit import READER_OPTION
+from doorward.stores.after_commit import READER_OPTION, alone
 from doorward.stores.errors import StoreSetupError, StoreUnavailableError
 from doorward.stores.faults import translated
 from doorward.stores.group_commit import GroupCommitWriter
@@ -114,7 +114,7 @@ class SqliteStore:
         if self._read_engine is None:
             raise StoreUnavailableError("The database is being closed.", retry_after_seconds=5)
         try:
-            with self._read_engine.connect() as connection:
+            with self._read_engine.connect() as connection, alone(connection):
                 return work(connection)
         except Exception as error:
             shown = translated(error, is_reading=True)
