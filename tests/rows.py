@@ -15,9 +15,10 @@ _VAULTS: dict[str, Vault] = {}
 _OPENED: WeakKeyDictionary[Database, Vault] = WeakKeyDictionary()
 
 
-async def open_rows(url: str) -> Database:
+async def open_rows(url: str, clock: Clock | None = None) -> Database:
     """The database at `url`; tables and ring are made if it has none. Opened again, it has the same ring."""
-    vault = Vault.in_memory() if url == "sqlite://" else _VAULTS.setdefault(url, Vault.in_memory())
+    fresh = Vault.in_memory(clock)
+    vault = fresh if url == "sqlite://" else _VAULTS.setdefault(url, fresh)
     database = Database.open(url, vault)
     _OPENED[database] = vault
     await database.write(METADATA.create_all)

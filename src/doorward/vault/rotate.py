@@ -165,7 +165,7 @@ class Rotation:
         state = dict(state)
         for _ in range(_BATCHES_PER_STEP):
             due = partial(
-                rows.subjects_after, after=state["after"], made_before=state["began_at"], limit=self._pace.people
+                rows.subjects_after, after=state["after"], made_until=state["began_at"], limit=self._pace.people
             )
             subjects = await self._database.read(due)
             if not subjects:

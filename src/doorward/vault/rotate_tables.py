@@ -34,10 +34,8 @@ class SealedCell:
 
 
 def newest_kek(connection: Connection) -> tuple[int, float]:
-    """The newest key-encryption key: version, and when it was made (Unix seconds); its row is locked."""
-    row = connection.execute(
-        select(keks.c.version, keks.c.created_at).order_by(keks.c.version.desc()).limit(1).with_for_update()
-    ).one()
+    """The newest key-encryption key: version, and when it was made (Unix seconds)."""
+    row = connection.execute(select(keks.c.version, keks.c.created_at).order_by(keks.c.version.desc()).limit(1)).one()
     return int(row.version), float(row.created_at)
 
 
@@ -103,13 +101,13 @@ def rewrap(connection: Connection, keys: Sequence[WrappedKey], former: Sequence[
 # --- data keys ---
 
 
-def subjects_after(connection: Connection, after: str, made_before: float, limit: int) -> list[str]:
-    """People behind `after` whose newest data key was made before then, in order."""
+def subjects_after(connection: Connection, after: str, made_until: float, limit: int) -> list[str]:
+    """People behind `after` whose newest data key was made until then, in order."""
     statement = (
         select(data_keys.c.subject)
         .where(data_keys.c.subject > after)
         .group_by(data_keys.c.subject)
-        .having(func.max(data_keys.c.created_at) < made_before)
+        .having(func.max(data_keys.c.created_at) <= made_until)
         .order_by(data_keys.c.subject)
         .limit(limit)
     )

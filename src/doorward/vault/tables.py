@@ -83,8 +83,8 @@ def add_kek(connection: Connection, kek: SealedKek) -> bool:
     statement = upsert(connection, keks).values(
         version=kek.version, sealed=kek.sealed, state=kek.state, created_at=kek.created_at
     )
-    statement = statement.on_conflict_do_nothing(index_elements=["version"]).returning(keks.c.version)
-    return connection.execute(statement).first() is not None
+    made = statement.on_conflict_do_nothing(index_elements=["version"]).returning(keks.c.version)
+    return connection.execute(made).first() is not None
 
 
 def all_keks(connection: Connection) -> list[SealedKek]:
