@@ -99,9 +99,9 @@ class PostgresStore:
         return self._with_retries(lambda: self._write_once(work))
 
     def _read_once(self, work: Callable[[Connection], T]) -> T:
-        with self._engine.connect().execution_options(postgresql_readonly=True, **{READER_OPTION: True}) as connection:
-            with alone(connection):
-                return work(connection)
+        opened = self._engine.connect().execution_options(postgresql_readonly=True, **{READER_OPTION: True})
+        with opened as connection, alone(connection):
+            return work(connection)
 
     def _write_once(self, work: Callable[[Connection], T]) -> T:
         with self._engine.connect() as connection:
