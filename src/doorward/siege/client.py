@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from doorward.siege.wire import Answer, Connection, CutError, LateError, TransportError, UnreachableError
+from doorward.siege.witness import Witness
 
 __all__ = [
     "Actor",
@@ -101,6 +102,7 @@ class Client:
         self._idle: list[tuple[float, Connection]] = []
         self._busy: set[Connection] = set()
         self._tls = ssl.create_default_context() if endpoint.secure else None
+        self.witness: Witness | None = None
 
     async def send(self, actor: Actor, call: Call, on_piece: Callable[[bytes], None] | None = None) -> Answer:
         """Send `call` as `actor`; with `on_piece` the body is handed over as it comes instead of being kept.
@@ -118,6 +120,8 @@ class Client:
                 answer = await self._exchange(wire_bytes, started, on_piece)
         except TimeoutError as error:
             raise LateError(f"no answer within {call.timeout_seconds:g} s") from error
+        if self.witness is not None:
+            self.witness.saw((actor.address, actor.user_agent), call.path, call.body, answer)
         if answer.cookies:
             actor.keep(answer.cookies)
         return answer

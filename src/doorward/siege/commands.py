@@ -11,6 +11,7 @@ import typer
 import uvloop
 from rich.console import Console
 
+from doorward.siege.canaries import CanaryFileError, Search, Searcher, as_values, read_canaries
 from doorward.siege.data_files import DataFileError
 from doorward.siege.demo import DemoError, run_demo
 from doorward.siege.existing import PreparationError
@@ -25,6 +26,7 @@ from doorward.siege.scoring import Result, score
 from doorward.siege.screen import Screen, verdict_table
 from doorward.siege.watch import NoPostureError
 from doorward.siege.wire import TransportError
+from doorward.siege.witness import Witness
 
 CANNOT_RUN = (
     NotOurTargetError,
@@ -35,6 +37,7 @@ CANNOT_RUN = (
     ScenarioError,
     TransportError,
     DemoError,
+    CanaryFileError,
     OSError,
 )
 COMMANDS = typer.Typer()
@@ -48,6 +51,28 @@ class Outputs:
 
     json_file: Path | None = None
     html_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lookout:
+    """Where canaries are looked for after a siege; nowhere if `paths` is empty."""
+
+    paths: tuple[Path, ...] = ()
+    excepted: tuple[Path, ...] = ()
+    values: Path | None = None
+    json_file: Path | None = None
+
+    def search(self, witness: Witness) -> Search:
+        """Look for what the siege saw, and for the operator's own values.
+
+        Raises:
+            CanaryFileError: that file cannot be used. OSError: a path cannot be read.
+        """
+        own = read_canaries(self.values) if self.values else []
+        searcher = Searcher([*witness.canaries(), *own])
+        witness.search(searcher)
+        searcher.read_files(self.paths, self.excepted)
+        return searcher.outcome()
 
 
 def register(app: typer.Typer) -> None:
@@ -85,15 +110,39 @@ def siege(  # noqa: PLR0917  # options, not arguments
         ),
     ] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a target was not met.")] = False,
+    canaries: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--canaries",
+            metavar="PATH",
+            help="Then look here (data directory, log, backup) for secrets that the siege saw. May be given again.",
+        ),
+    ] = None,
+    canaries_except: Annotated[
+        list[Path] | None,
+        typer.Option("--canaries-except", metavar="FILE", help="A file that is meant to hold one. May be given again."),
+    ] = None,
+    canary_values: Annotated[
+        Path | None,
+        typer.Option("--canary-values", metavar="FILE", help="JSON of more secrets to look for: kind -> value(s)."),
+    ] = None,
+    canaries_json: Annotated[
+        Path | None, typer.Option("--canaries-json", metavar="FILE", help="Write what was found; `-` prints it.")
+    ] = None,
 ) -> None:
     """Lay siege to a Doorward of your own: people, existing users and attackers, over HTTP only.
 
-    Refuses a target that is not this machine, unless it proves with the admin key that it is yours.
+    Refuses a target that is not this machine, unless it proves with the admin key that it is yours. With --canaries it
+    exits with 1 if a secret was found in clear.
     """
-    console = Console(stderr=_is_stdout(json_file))
+    console = Console(stderr=_is_stdout(json_file) or _is_stdout(canaries_json))
+    lookout = Lookout(tuple(canaries or ()), tuple(canaries_except or ()), canary_values, canaries_json)
+    witness = Witness() if lookout.paths else None
     try:
-        plan = Plan(target, load_scenario(scenario), seconds, seed, admin_key, admin_key_id, data)
+        plan = Plan(target, load_scenario(scenario), seconds, seed, admin_key, admin_key_id, data, witness)
         result = besiege(console, plan, Outputs(json_file, html_file))
+        if witness is not None and not _tell(console, lookout, lookout.search(witness)):
+            raise typer.Exit(EXIT_FELL_SHORT)
     except CANNOT_RUN as error:
         _fail(error)
     if strict and any(finding.is_met is False for finding in findings(result, plan.scenario.has_attack)):
@@ -159,6 +208,24 @@ def _write(console: Console, scenario: Scenario, record: RunRecord, result: Resu
     if outputs.html_file is not None:
         write_report(outputs.html_file, scenario, record, result)
         console.print(f"report in {outputs.html_file}", highlight=False)
+
+
+def _tell(console: Console, lookout: Lookout, search: Search) -> bool:
+    """Print what a search for canaries found; whether it is clean."""
+    encoded = msgspec.json.format(msgspec.json.encode(as_values(search)), indent=2) + b"\n"
+    if _is_stdout(lookout.json_file):
+        sys.stdout.write(encoded.decode())
+    elif lookout.json_file is not None:
+        lookout.json_file.write_bytes(encoded)
+    number = sum(search.kinds.values())
+    where = f"{search.places} places, {search.bytes_read / 1e6:.1f} MB"
+    console.print(f"canaries: {number} values of {len(search.kinds)} kinds, looked for in {where}", highlight=False)
+    for hit in search.hits:
+        console.print(f"[bold red]found[/] {hit.kind} ({hit.form}) in {hit.place} at {hit.offset}", highlight=False)
+    console.print(
+        "[green]nothing found[/]" if search.is_clean else f"[red]{len(search.hits)} found[/]", highlight=False
+    )
+    return search.is_clean
 
 
 def _is_stdout(path: Path | None) -> bool:

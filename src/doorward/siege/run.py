@@ -29,8 +29,10 @@ from doorward.siege.proofs import SolverPool
 from doorward.siege.scenario import Scenario
 from doorward.siege.target import Target
 from doorward.siege.watch import POLL_SECONDS, PostureWatch, watch_lag
+from doorward.siege.witness import Witness
 
 SOLVER_QUEUE = 10_000
+OWN_PAGES = ("/metrics", "/healthz", "/readyz", "/openapi.json")  # what the target says of itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Plan:
     admin_key: str
     admin_key_id: str = ""
     data: Path | None = None
+    witness: Witness | None = None  # who remembers secrets and errors, for a search afterwards
 
     def __repr__(self) -> str:
         return f"Plan({self.target!r}, {self.scenario.name!r}, {self.seconds:g} s, seed {self.seed})"
@@ -72,6 +75,7 @@ async def lay_siege(plan: Plan, onlooker: Onlooker) -> RunRecord:
     endpoint, is_loopback = await resolve(plan.target)
     async with AsyncExitStack() as stack:
         client = Client(endpoint)
+        client.witness = plan.witness
         stack.push_async_callback(client.close)
         if not is_loopback:
             await prove(client, plan.admin_key, plan.admin_key_id)
@@ -82,6 +86,8 @@ async def lay_siege(plan: Plan, onlooker: Onlooker) -> RunRecord:
         await watch.begin()
         await ground.mailboxes.skip_old()
         await _attend(ground, watch, bots, onlooker)
+        if plan.witness is not None:
+            plan.witness.pages += [(path, (await ground.target.page(admin, path)).body) for path in OWN_PAGES]
     return ground.record
 
 

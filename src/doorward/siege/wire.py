@@ -136,10 +136,11 @@ class Connection(asyncio.Protocol):
         self._size += len(body)
         if self._size > MAXIMUM_BODY_BYTES:
             self._fail(CutError("the answer is larger than the siege reads"))
-        elif self._on_piece is None:
-            self._body.append(body)
         else:
-            self._on_piece(body)
+            if self._on_piece is None or self._answer.status >= 400:
+                self._body.append(body)
+            if self._on_piece is not None:
+                self._on_piece(body)
 
     def on_message_complete(self) -> None:
         """End the exchange, unless this was an interim answer (1xx)."""
