@@ -29,6 +29,7 @@ SCRIPTS = {
     "hot/tls.py": ("tls_handshakes_vs_nginx", "tls_authorize_vs_nginx", "tls_relay_vs_nginx"),
     "hot/sealed.py": ("sealed_reads_per_s", "sealed_raw_reads_per_s", "blind_lookup_added_us"),
     "flood.py": ("flood_existing_p99_added_ms",),
+    "rotation.py": ("rotation_s_per_million", "rotation_existing_p99_ratio"),
     "signup.py": ("signup_vs_argon2",),
     "demo.py": ("demo",),
 }

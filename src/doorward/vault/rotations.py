@@ -84,9 +84,7 @@ class Rotations:
             return self.state
 
         try:
-            if self._database.is_in_memory:
-                return await asyncio.to_thread(_to_the_end, first, step)
-            return await asyncio.to_thread(durable.run, self._database.url, KIND, first, step)
+            return await self._to_the_end(first, step)
         except (DurableBusyError, RotationStoppedError):
             raise
         except DoorwardError as error:
@@ -135,6 +133,14 @@ class Rotations:
         is_due = self._every_days > 0 and self._clock.now() - known.kek_made_at >= self._every_days * _DAY_SECONDS
         if is_due or known.is_rotating:
             self.begin()
+
+    async def _to_the_end(self, first: State, step: durable.Step) -> State:
+        if self._database.is_in_memory:
+            return await asyncio.to_thread(_to_the_end, first, step)
+        state = await asyncio.to_thread(durable.run, self._database.url, KIND, first, step)
+        if first["with_data_keys"] and not state["with_data_keys"]:  # that was another, which had been interrupted
+            state = await asyncio.to_thread(durable.run, self._database.url, KIND, first, step)
+        return state
 
     async def _run_or_log(self, *, with_data_keys: bool) -> None:
         try:
