@@ -38,12 +38,12 @@ class Door:
 
 
 @contextmanager
-def served(directory: Path, *, is_killed: bool = False, **settings: str) -> Iterator[Door]:
+def served(directory: Path, *, is_killed: bool = False, ends: tuple[int, ...] = (), **settings: str) -> Iterator[Door]:
     """One house until the end of the block, which kills it if `is_killed`."""
     chosen = {"DOORWARD_SECRET": secrets.token_urlsafe(48), "DOORWARD_UPSTREAM_SIMULATOR_TOKENS_PER_SECOND": "400"}
     chosen |= {"DOORWARD_UPSTREAM_SIMULATOR_TIME_TO_FIRST_TOKEN_MS": "20"} | settings
     directory.mkdir(exist_ok=True)
-    ends = (-signal.SIGKILL,) if is_killed else (0, -signal.SIGTERM)
+    ends = ends or ((-signal.SIGKILL,) if is_killed else (0, -signal.SIGTERM))
     with running(directory, "serve", ends=ends, **chosen) as url:
         door = Door(url, directory, chosen)
         door.admin_key = _admin_key(door)
