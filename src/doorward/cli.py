@@ -37,7 +37,7 @@ from doorward.stores.settings import StoresSettings
 from doorward.upstream import commands as upstream_commands
 from doorward.upstream import recording_commands
 from doorward.upstream.recordings import Recordings
-from doorward.vault import acme_commands, rotate_commands, shred_commands, tls_commands
+from doorward.vault import acme_commands, rotate_commands, selftest_commands, shred_commands, tls_commands
 from doorward.vault import commands as vault_commands
 from doorward.vault.acme import Certificates
 from doorward.vault.opening import open_vault
@@ -224,6 +224,7 @@ app.add_typer(recording_commands.recordings_app(opened_recordings), name="record
 vault = vault_commands.vault_app(vault_site)
 shred_commands.register(vault, opened_shears)
 rotate_commands.register(vault, opened_rotations)
+selftest_commands.register(vault)
 app.add_typer(vault, name="vault")
 tls = tls_commands.tls_app(tls_site)
 acme_commands.register(tls, opened_certificates)
