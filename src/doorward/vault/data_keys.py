@@ -123,22 +123,24 @@ class DataKeys:
         return found
 
     def _make(self, connection: Connection, subject: str) -> PersonKeys:
-        now, key = self._moment_of(connection, subject), new_key()
+        key, now = new_key(), self._clock.now()
         if not self._add(connection, subject, key, now):
-            found = self._read(connection, [subject], now)  # another process was first …
+            now = self._moment_of(connection, subject)  # they were shredded before …
+            found = self._read(connection, [subject], now)  # … or another process was first …
             if subject in found:
                 return found[subject]
             self._keks.reload(connection)  # … or has begun a rotation
-            if not self._add(connection, subject, key, now):
+            if not self._add(connection, subject, key, now, is_known=True):
                 raise SealBrokenError
         keys = PersonKeys({_FIRST_VERSION: DataKey(key, _FIRST_VERSION)}, _FIRST_VERSION, now + LIFETIME_SECONDS)
         self._keep(connection, subject, keys)
         return keys
 
-    def _add(self, connection: Connection, subject: str, key: bytes, now: float) -> bool:
+    def _add(self, connection: Connection, subject: str, key: bytes, now: float, *, is_known: bool = False) -> bool:
         kek = self._keks.active(connection)
         wrapped = kek.wrap(subject, _FIRST_VERSION, key)
-        return tables.add_key(connection, WrappedKey(subject, _FIRST_VERSION, kek.version, wrapped), now)
+        one = WrappedKey(subject, _FIRST_VERSION, kek.version, wrapped)
+        return tables.add_key(connection, one, now, is_known=is_known)
 
     def _moment_of(self, connection: Connection, subject: str) -> float:
         """When a new key of this subject is made: after the last shred, also if another node's clock was ahead."""

@@ -21,12 +21,10 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
-    literal,
     select,
     text,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from doorward.stores.schema import METADATA, upsert
 from doorward.vault.model import KekState, SealedKek, WrappedKey
@@ -102,20 +100,13 @@ def set_kek_state(connection: Connection, version: int, state: KekState) -> None
 
 # Asked for every new person: built once, because building a statement costs more than asking it.
 _KEYS_OF: Final = select(data_keys).where(data_keys.c.subject.in_(bindparam("subjects", expanding=True)))
-_KEY_NAMES: Final = [column.name for column in data_keys.columns]
-_KEY_VALUES: Final = [bindparam(column.name, type_=column.type) for column in data_keys.columns]
-_IS_ACTIVE: Final = (
-    select(keks.c.version)
-    .where(keks.c.version == bindparam("kek_version"), keks.c.state == literal(KekState.ACTIVE.value))
-    .exists()
+_ADD_KEY: Final = text(
+    "INSERT INTO vault_data_keys (subject, version, kek_version, wrapped, created_at)"
+    " SELECT :subject, :version, :kek_version, :wrapped, :created_at"
+    " WHERE EXISTS (SELECT 1 FROM vault_keks WHERE version = :kek_version AND state = 'active')"
+    " AND (:is_known OR NOT EXISTS (SELECT 1 FROM vault_shreds WHERE subject = :subject))"
+    " ON CONFLICT (subject, version) DO NOTHING RETURNING subject"  # some drivers count no rows of an INSERT
 )
-_ADD_KEY: Final = {
-    name: kind(data_keys)
-    .from_select(_KEY_NAMES, select(*_KEY_VALUES).where(_IS_ACTIVE))
-    .on_conflict_do_nothing(index_elements=["subject", "version"])
-    .returning(data_keys.c.subject)  # some drivers count no rows of an INSERT
-    for name, kind in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
-}
 
 
 def keys_of(connection: Connection, subjects: Iterable[str]) -> list[WrappedKey]:
@@ -125,16 +116,16 @@ def keys_of(connection: Connection, subjects: Iterable[str]) -> list[WrappedKey]
     return [_wrapped(row) for part in parts for row in connection.execute(_KEYS_OF, {"subjects": part})]
 
 
-def add_key(connection: Connection, key: WrappedKey, now: float) -> bool:
-    """Keep a data key; False if somebody else was first with this version, or if what wraps it is not active."""
+def add_key(connection: Connection, key: WrappedKey, now: float, *, is_known: bool = False) -> bool:
+    """Keep a data key; False if somebody else was first with this version, or if what wraps it is not active.
+
+    Also False if the subject was shredded before, unless the caller knows that (`is_known`).
+    """
     values = {
-        "subject": key.subject,
-        "version": key.version,
-        "kek_version": key.kek_version,
-        "wrapped": key.wrapped,
-        "created_at": now,
-    }
-    return connection.execute(_ADD_KEY[connection.dialect.name], values).first() is not None
+        "subject": key.subject, "version": key.version, "kek_version": key.kek_version, "wrapped": key.wrapped,
+        "created_at": now, "is_known": is_known,
+    }  # fmt: skip
+    return connection.execute(_ADD_KEY, values).first() is not None
 
 
 def count_keys(connection: Connection) -> dict[int, int]:
