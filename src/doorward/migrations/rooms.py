@@ -7,7 +7,6 @@ MODULES: Final = (
     "doorward.vault.tables",
     "doorward.vault.acme_tables",
     "doorward.vault.shred_tables",
-    "doorward.vault.honey_tables",
     "doorward.stores.outbox_tables",
     "doorward.stores.postbox_tables",
     "doorward.stores.scrub_tables",

@@ -1,4 +1,4 @@
-"""Shredding, its receipts, and honey records."""
+"""Shredding, and its receipts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -28,15 +28,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("receipt_id", name="pk_vault_receipts"),
     )
     op.create_index("ix_vault_receipts_cleared_at", "vault_receipts", ["cleared_at"])
-    op.create_table(
-        "vault_honey",
-        sa.Column("honey_id", sa.Text(), nullable=False),
-        sa.Column("sealed", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("honey_id", name="pk_vault_honey"),
-    )
 
 
 def downgrade() -> None:
     """Drop them, the last first."""
-    for table in ("vault_honey", "vault_receipts", "vault_shreds"):
+    for table in ("vault_receipts", "vault_shreds"):
         op.drop_table(table)
