@@ -43,6 +43,14 @@ CANNOT_RUN = (
 COMMANDS = typer.Typer()
 EXIT_FELL_SHORT = 1
 EXIT_CANNOT_RUN = 2
+CanaryValues = Annotated[
+    Path | None,
+    typer.Option("--canary-values", metavar="FILE", help="JSON of more secrets to look for: kind -> value(s)."),
+]
+CanariesExcept = Annotated[
+    list[Path] | None,
+    typer.Option("--canaries-except", metavar="FILE", help="A file that is meant to hold one. May be given again."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +126,8 @@ def siege(  # noqa: PLR0917  # options, not arguments
             help="Then look here (data directory, log, backup) for secrets that the siege saw. May be given again.",
         ),
     ] = None,
-    canaries_except: Annotated[
-        list[Path] | None,
-        typer.Option("--canaries-except", metavar="FILE", help="A file that is meant to hold one. May be given again."),
-    ] = None,
-    canary_values: Annotated[
-        Path | None,
-        typer.Option("--canary-values", metavar="FILE", help="JSON of more secrets to look for: kind -> value(s)."),
-    ] = None,
+    canaries_except: CanariesExcept = None,
+    canary_values: CanaryValues = None,
     canaries_json: Annotated[
         Path | None, typer.Option("--canaries-json", metavar="FILE", help="Write what was found; `-` prints it.")
     ] = None,
