@@ -29,7 +29,7 @@ from doorward.gate import commands as gate_commands
 from doorward.gate.service import Gate
 from doorward.hall.clock import SystemClock
 from doorward.hall.errors import DoorwardError
-from doorward.house import House
+from doorward.house import FORGETS, House
 from doorward.siege import commands as siege_commands
 from doorward.stores import commands as stores_commands
 from doorward.stores.sealed import RowSealer
@@ -40,6 +40,8 @@ from doorward.upstream.recordings import Recordings
 from doorward.vault import acme_commands, rotate_commands, selftest_commands, shred_commands, tls_commands
 from doorward.vault import commands as vault_commands
 from doorward.vault.acme import Certificates
+from doorward.vault.backups import commands as backup_commands
+from doorward.vault.backups.commands import BackupSite
 from doorward.vault.opening import open_vault
 from doorward.vault.rotate import FAST
 from doorward.vault.rotations import Rotations
@@ -150,6 +152,11 @@ def vault_site() -> Site:
     return Site(settings.vault, settings.stores.data_directory, settings.stores.database_url())
 
 
+def backup_site() -> BackupSite:
+    """Where the configured house keeps its backups."""
+    return BackupSite(vault_site(), loaded().backup, FORGETS)
+
+
 def tls_site() -> TlsSite:
     """Where the configured server speaks TLS."""
     settings = loaded()
@@ -216,6 +223,7 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for
 config_commands.register(app)
 upstream_commands.register(app)
 stores_commands.register(app, stores_settings, rows_sealer)
+backup_commands.register(app, backup_site)
 siege_commands.register(app)
 app.add_typer(accounts_commands.keys_app(opened_accounts), name="keys")
 app.add_typer(accounts_commands.admin_app(opened_accounts), name="admin")

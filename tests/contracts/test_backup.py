@@ -1,32 +1,34 @@
 """A backup is whole or not there; a restore takes nothing away that cannot be had back. On both databases."""
 
 import asyncio
-import json
 import sqlite3
 import stat
-import subprocess
-import sys
 
 import pytest
-import typer
 from sqlalchemy import text
-from typer.testing import CliRunner
 
-from doorward.stores import pg_tools
-from doorward.stores.backup import backup, restore
-from doorward.stores.commands import register
-from doorward.stores.errors import SchemaTooNewError, StoreSetupError, StoreUnavailableError
-from doorward.stores.settings import StoresSettings
-from doorward.stores.sql import Database
+from doorward.stores import copies, pg_tools
+from doorward.stores.errors import StoreSetupError, StoreUnavailableError
+from doorward.stores.sql import Database, parse_url
 from doorward.stores.upgrade import newest_revision, upgrade
+from doorward.vault.backups.errors import (
+    BackupDamagedError,
+    BackupError,
+    BackupForeignError,
+    BackupTooNewError,
+    DrillFailedError,
+)
+from doorward.vault.backups.making import Source, make
+from doorward.vault.backups.recipients import RingRecipient
+from doorward.vault.backups.restoring import Care, drill, restore, verify
+from doorward.vault.ring import Ring
+
+PUT = text("INSERT INTO outbox_events (transaction_id, event_id, name, at, payload) VALUES (0, :id, 'x', 1.0, '{}')")
 
 
 async def put(url: str, *event_ids: str) -> None:
     database = Database.open(url)
-    statement = text(
-        "INSERT INTO outbox_events (transaction_id, event_id, name, at, payload) VALUES (0, :id, 'x', 1.0, '{}')"
-    )
-    await database.write(lambda connection: connection.execute(statement, [{"id": name} for name in event_ids]))
+    await database.write(lambda connection: connection.execute(PUT, [{"id": name} for name in event_ids]))
     await database.close()
 
 
@@ -38,271 +40,303 @@ async def kept(url: str) -> list[str]:
     return found
 
 
+class Place:
+    """A database and its ring, and the directory of its backups."""
+
+    def __init__(self, url, folder):
+        self.url = url
+        self.folder = folder
+        self.file = folder / "monday.dwbackup"
+        self.ring = Ring.fresh()
+        self.key = RingRecipient(self.ring)
+        self.source = Source(url, self.ring.ring_id, self.key)
+
+    def make(self, **options):
+        return make(self.source, self.file, 1_000.0, **options)
+
+    def restore(self, file=None, replays=lambda connection: None):
+        return restore(self.source, file or self.file, self.key, Care(replays, self.folder / "undo.dwbackup"), 2_000.0)
+
+    def drill(self):
+        return drill(self.file, self.key, self.url)
+
+
 @pytest.fixture
-async def url(database_url):
+async def place(database_url, tmp_path):
     upgrade(database_url)
     await put(database_url, "one", "two")
-    return database_url
+    return Place(database_url, tmp_path)
 
 
-async def test_there_and_back_again_and_undone(url, tmp_path):
-    target = tmp_path / "backup"
-    made = backup(url, target)
+@pytest.fixture
+def sqlite_place(sqlite_url, tmp_path):
+    upgrade(sqlite_url)
+    return Place(sqlite_url, tmp_path)
+
+
+async def test_there_and_back_again_and_undone(place):
+    made = place.make()
     assert made.revision == newest_revision()
-    assert made.size_bytes == target.stat().st_size > 0
-    await put(url, "three")
-    done = restore(url, target)
-    assert done.revision == newest_revision()
-    assert await kept(url) == ["one", "two"]
-    restore(url, tmp_path / done.undo)
-    assert await kept(url) == ["one", "two", "three"]
+    assert made.size_bytes == place.file.stat().st_size > 0
+    await put(place.url, "three")
+    done = place.restore()
+    assert (done.revision, done.made_at) == (newest_revision(), 1_000.0)
+    assert await kept(place.url) == ["one", "two"]
+    place.restore(place.folder / done.undo)
+    assert await kept(place.url) == ["one", "two", "three"]
 
 
-async def test_a_restored_database_can_be_used(url, tmp_path):
-    backup(url, tmp_path / "backup")
-    restore(url, tmp_path / "backup")
-    assert not upgrade(url).is_change
-    await put(url, "three")
-    assert await kept(url) == ["one", "two", "three"]
+async def test_a_restored_database_can_be_used(place):
+    place.make()
+    place.restore()
+    assert not upgrade(place.url).is_change
+    await put(place.url, "three")
+    assert await kept(place.url) == ["one", "two", "three"]
 
 
-async def test_a_backup_is_private_and_leaves_nothing_beside_it(url, tmp_path):
-    folder = tmp_path / "backups"
-    backup(url, folder / "backup")
-    assert [path.name for path in folder.iterdir()] == ["backup"]
-    assert stat.S_IMODE((folder / "backup").stat().st_mode) == 0o600
+async def test_a_backup_is_private_and_leaves_nothing_beside_it(place):
+    place.file = place.folder / "backups" / "monday.dwbackup"
+    place.make()
+    assert [path.name for path in place.file.parent.iterdir()] == ["monday.dwbackup"]
+    assert stat.S_IMODE(place.file.stat().st_mode) == 0o600
 
 
-async def test_a_backup_overwrites_only_when_told(url, tmp_path):
-    target = tmp_path / "backup"
-    target.write_text("precious")
-    with pytest.raises(StoreSetupError, match="--force"):
-        backup(url, target)
-    assert target.read_text() == "precious"
-    backup(url, target, overwrites=True)
-    assert restore(url, target).revision == newest_revision()
+async def test_a_backup_overwrites_only_when_told(place):
+    place.file.write_text("precious")
+    with pytest.raises(BackupError, match="--force"):
+        place.make()
+    assert place.file.read_text() == "precious"
+    place.make(overwrites=True)
+    assert place.restore().revision == newest_revision()
 
 
-async def test_a_backup_that_fails_leaves_the_old_one(url, tmp_path):
-    target = tmp_path / "backup"
-    backup(url, target)
-    before = target.read_bytes()
-    wrong = "sqlite:////nowhere/at/all.db" if url.startswith("sqlite") else "postgresql://nobody@127.0.0.1:1/nothing"
-    with pytest.raises(StoreSetupError):
-        backup(wrong, target, overwrites=True)
-    assert target.read_bytes() == before
-    assert [path.name for path in tmp_path.glob(".*")] == []
+async def test_a_backup_that_fails_leaves_the_old_one(place):
+    place.make()
+    before = place.file.read_bytes()
+    is_sqlite = place.url.startswith("sqlite")
+    wrong = "sqlite:////nowhere/at/all.db" if is_sqlite else "postgresql://nobody@127.0.0.1:1/nothing"
+    with pytest.raises((StoreSetupError, StoreUnavailableError)):
+        make(Source(wrong, place.ring.ring_id, place.key), place.file, 1.0, overwrites=True)
+    assert place.file.read_bytes() == before
+    assert [path.name for path in place.folder.glob(".*")] == []
 
 
-async def test_a_backup_can_be_made_while_people_sign_up(url, tmp_path):
-    database = Database.open(url)
-    statement = text(
-        "INSERT INTO outbox_events (transaction_id, event_id, name, at, payload) VALUES (0, :id, 'x', 1.0, '{}')"
-    )
-    acknowledged: list[int] = []
+async def test_a_backup_is_of_one_moment_while_others_write(place):
+    """Money moves between two rows all the time: in the backup, as in every moment, there is none more or less."""
+    database = Database.open(place.url)
+    begin = text("UPDATE outbox_events SET at = 500")
+    take = text("UPDATE outbox_events SET at = at - :some WHERE event_id = 'one'")
+    give = text("UPDATE outbox_events SET at = at + :some WHERE event_id = 'two'")
+    await database.write(lambda connection: connection.execute(begin))
+    moves = 0
 
-    async def sign_up() -> None:
-        number = 0
+    def move(connection) -> None:
+        connection.execute(take, {"some": 7})
+        connection.execute(give, {"some": 7})
+
+    async def keep_moving() -> None:
+        nonlocal moves
         while not made.done():
-            number += 1
-            await database.write(lambda connection, n=number: connection.execute(statement, {"id": f"n-{n}"}))
-            acknowledged.append(number)
+            await database.write(move)
+            await database.write(lambda connection, name=f"n-{moves}": connection.execute(PUT, {"id": name}))
+            moves += 1
 
-    made = asyncio.ensure_future(asyncio.to_thread(backup, url, tmp_path / "backup"))
-    await asyncio.gather(sign_up(), made)
+    made = asyncio.ensure_future(asyncio.to_thread(place.make))
+    await asyncio.gather(keep_moving(), made)
     await database.close()
-    restore(url, tmp_path / "backup")
-    copied = [name for name in await kept(url) if name.startswith("n-")]
-    assert copied == [f"n-{number}" for number in range(1, len(copied) + 1)]  # as of one moment: no gaps
-    assert len(copied) <= len(acknowledged)
+    place.restore()
+    database = Database.open(place.url)
+    found = text("SELECT event_id, at FROM outbox_events WHERE event_id IN ('one', 'two')")
+    money = await database.read(lambda connection: dict(connection.execute(found).all()))
+    await database.close()
+    assert sum(money.values()) == 1_000
+    arrived = [name for name in await kept(place.url) if name.startswith("n-")]
+    assert arrived == [f"n-{number}" for number in range(len(arrived))]
+    done = (money["two"] - 500) / 7
+    assert done in {len(arrived), len(arrived) + 1}
+    assert len(arrived) <= moves
 
 
-async def test_a_restore_is_refused_while_a_server_runs(url, tmp_path):
-    backup(url, tmp_path / "backup")
-    database = Database.open(url)
+async def test_a_drill_brings_all_rows_back_and_changes_none(place):
+    place.make()
+    await put(place.url, "three")
+    done = place.drill()
+    assert (done.rows >= 2, done.tables > 10) == (True, True)
+    assert await kept(place.url) == ["one", "two", "three"]
+    assert [path.name for path in place.folder.iterdir() if "drill" in path.name] == []
+
+
+async def test_a_drill_finds_rows_that_are_not_what_they_were(place, monkeypatch):
+    """The manifest is told lies: as if rows had been lost or changed between the database and the file."""
+    told = copies.prints_of_file if place.url.startswith("sqlite") else pg_tools.prints
+
+    def lying(subject):
+        prints = told(subject)
+        number, digest = prints["outbox_events"]
+        return prints | {"outbox_events": (number + 1, digest), "no_such_table": (0, "")}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copies, "prints_of_file", lying)
+        patch.setattr(pg_tools, "prints", lying)
+        place.make()
+    assert verify(place.file, place.key).manifest.tables["outbox_events"].rows == 3
+    with pytest.raises(DrillFailedError, match="no_such_table, outbox_events"):
+        place.drill()
+
+
+async def test_a_restore_is_refused_while_a_server_runs(place):
+    place.make()
+    database = Database.open(place.url)
     await database.ping()
     with pytest.raises(StoreUnavailableError, match=r"in use|is running"):
-        restore(url, tmp_path / "backup")
+        place.restore()
     await database.close()
-    assert restore(url, tmp_path / "backup").revision
+    assert place.restore().revision
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"nonsense", b"SQLite format 3\x00" + b"\x00" * 5000, b"PGDMP" + b"\x01" * 500]
-)
-async def test_what_is_no_backup_changes_nothing(url, tmp_path, content):
-    source = tmp_path / "source"
-    source.write_bytes(content)
-    with pytest.raises(StoreSetupError):
-        restore(url, source)
-    with pytest.raises(StoreSetupError):
-        restore(url, tmp_path / "absent")
-    assert await kept(url) == ["one", "two"]
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"SQLite format 3\x00" + b"\x00" * 5000, b"doorward-backup\n"])
+async def test_what_is_no_backup_changes_nothing(place, content):
+    place.file.write_bytes(content)
+    with pytest.raises(BackupError):
+        place.restore()
+    with pytest.raises(BackupError):
+        place.restore(place.folder / "absent")
+    assert await kept(place.url) == ["one", "two"]
 
 
-async def test_a_backup_cut_off_in_the_middle_changes_nothing(url, tmp_path):
-    source = tmp_path / "source"
-    backup(url, source)
-    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    with pytest.raises(StoreSetupError):
-        restore(url, source)
-    assert await kept(url) == ["one", "two"]
+async def test_a_backup_cut_off_in_the_middle_changes_nothing(place):
+    place.make()
+    place.file.write_bytes(place.file.read_bytes()[: place.file.stat().st_size // 2])
+    with pytest.raises(BackupDamagedError):
+        place.restore()
+    assert await kept(place.url) == ["one", "two"]
 
 
-async def test_a_newer_programs_backup_is_refused(url, tmp_path):
-    database = Database.open(url)
+async def test_another_instances_backup_is_refused(place):
+    place.make()
+    stranger = Ring.fresh()
+    with pytest.raises(BackupForeignError):
+        restore(
+            Source(place.url, stranger.ring_id, place.key), place.file, RingRecipient(stranger),
+            Care(lambda connection: None, place.folder / "undo"), 1.0,
+        )  # fmt: skip
+    with pytest.raises(BackupForeignError):  # who can open it, but has another ring: nobody could read the rows
+        restore(
+            Source(place.url, stranger.ring_id, place.key), place.file, place.key,
+            Care(lambda connection: None, place.folder / "undo"), 1.0,
+        )  # fmt: skip
+    assert await kept(place.url) == ["one", "two"]
+
+
+async def test_a_newer_programs_backup_is_refused(place):
+    database = Database.open(place.url)
     newer = text("UPDATE alembic_version SET version_num = '9999'")
     older = text(f"UPDATE alembic_version SET version_num = '{newest_revision()}'")
     await database.write(lambda connection: connection.execute(newer))
-    backup(url, tmp_path / "backup")
+    place.make()
     await database.write(lambda connection: connection.execute(older))
     await database.close()
-    with pytest.raises(SchemaTooNewError):
-        restore(url, tmp_path / "backup")
-    assert await kept(url) == ["one", "two"]
+    with pytest.raises(BackupTooNewError):
+        place.restore()
+    assert await kept(place.url) == ["one", "two"]
 
 
-async def test_a_damaged_database_is_replaced_and_kept(sqlite_url, tmp_path):
-    upgrade(sqlite_url)
-    await put(sqlite_url, "one")
-    backup(sqlite_url, tmp_path / "backup")
-    file = tmp_path / "doorward.db"
+async def test_an_older_programs_backup_comes_back_with_its_tables_only(place):
+    """Tables of later revisions are gone, so that the upgrade can make them; nobody is shredded in old tables."""
+    upgraded = newest_revision()
+    database = Database.open(place.url)
+    later = text("CREATE TABLE of_a_later_revision (event_id INTEGER PRIMARY KEY)")
+    older = text("UPDATE alembic_version SET version_num = '0005'")
+    await database.write(lambda connection: connection.execute(older))
+    place.make()
+    await database.write(lambda connection: connection.execute(later))
+    await database.close()
+    done = place.restore(replays=lambda connection: pytest.fail("tables may be missing"))
+    assert done.revision == "0005" != upgraded
+    database = Database.open(place.url)
+    with pytest.raises(Exception, match="of_a_later_revision"):
+        await database.read(lambda connection: connection.execute(text("SELECT * FROM of_a_later_revision")))
+    await database.close()
+
+
+async def test_shreds_are_replayed_before_the_rows_are_there(place):
+    place.make()
+    gone = text("DELETE FROM outbox_events WHERE event_id = 'one'")
+    place.restore(replays=lambda connection: connection.execute(gone))
+    assert await kept(place.url) == ["two"]
+
+
+async def test_a_damaged_database_is_replaced_and_kept(sqlite_place):
+    place = sqlite_place
+    await put(place.url, "one")
+    place.make()
+    file = place.folder / "doorward.db"
     file.write_bytes(b"\xff" * 8192)
-    done = restore(sqlite_url, tmp_path / "backup")
-    assert await kept(sqlite_url) == ["one"]
-    assert (tmp_path / done.undo).read_bytes() == b"\xff" * 8192
+    done = place.restore()
+    assert await kept(place.url) == ["one"]
+    assert (place.folder / done.undo).read_bytes() == b"\xff" * 8192
+    assert done.undo.endswith("doorward.db.damaged")
 
 
-async def test_a_restore_into_nothing_needs_no_undo(sqlite_url, tmp_path):
-    upgrade(sqlite_url)
-    await put(sqlite_url, "one")
-    backup(sqlite_url, tmp_path / "backup")
-    elsewhere = f"sqlite:///{tmp_path}/new/place.db"
-    assert restore(elsewhere, tmp_path / "backup").undo == ""
-    assert await kept(elsewhere) == ["one"]
+async def test_a_restore_into_nothing_needs_no_undo(sqlite_place):
+    place = sqlite_place
+    await put(place.url, "one")
+    place.make()
+    elsewhere = Place(f"sqlite:///{place.folder}/new/place.db", place.folder)
+    elsewhere.source = Source(elsewhere.url, place.ring.ring_id, place.key)
+    elsewhere.key = place.key
+    assert elsewhere.restore().undo == ""
+    assert await kept(elsewhere.url) == ["one"]
 
 
-async def test_a_program_that_ignores_our_lock_is_noticed_too(sqlite_url, tmp_path):
-    upgrade(sqlite_url)
-    backup(sqlite_url, tmp_path / "backup")
-    reader = sqlite3.connect(tmp_path / "doorward.db", isolation_level=None)
-    await put(sqlite_url, "one")
+async def test_a_backup_of_the_other_kind_of_database_is_refused(sqlite_place, postgresql_url):
+    sqlite_place.make()
+    with pytest.raises(BackupError, match="a backup of sqlite"):
+        restore(
+            Source(postgresql_url, sqlite_place.ring.ring_id, sqlite_place.key), sqlite_place.file, sqlite_place.key,
+            Care(lambda connection: None, sqlite_place.folder / "undo"), 1.0,
+        )  # fmt: skip
+    with pytest.raises(BackupError, match="a backup of sqlite"):
+        drill(sqlite_place.file, sqlite_place.key, postgresql_url)
+
+
+async def test_a_program_that_ignores_our_lock_is_noticed_too(sqlite_place):
+    place = sqlite_place
+    place.make()
+    reader = sqlite3.connect(place.folder / "doorward.db", isolation_level=None)
+    await put(place.url, "one")
     reader.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailableError, match="in use"):
-        restore(sqlite_url, tmp_path / "backup")
+        place.restore()
     reader.close()
 
 
-async def test_a_database_that_is_being_restored_cannot_be_opened(sqlite_url, tmp_path):
-    from doorward.stores.sqlite import hold_in_use, release
-
-    upgrade(sqlite_url)
-    use = hold_in_use(tmp_path / "doorward.db", is_alone=True)
-    with pytest.raises(StoreUnavailableError, match="being restored"):
-        Database.open(sqlite_url)
-    release(use)
-    await Database.open(sqlite_url).close()
+async def test_a_database_that_is_being_restored_cannot_be_opened(sqlite_place):
+    with copies.loading_sqlite(parse_url(sqlite_place.url)), pytest.raises(StoreUnavailableError, match="restored"):
+        Database.open(sqlite_place.url)
+    await Database.open(sqlite_place.url).close()
 
 
-def test_missing_tools_are_named_with_the_way_to_get_them(monkeypatch, tmp_path):
+def test_missing_tools_are_named_with_the_way_to_get_them(monkeypatch, tmp_path, postgresql_url):
+    upgrade(postgresql_url)
     monkeypatch.setattr(pg_tools, "_DEBIAN", "nowhere/*")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StoreSetupError, match="apt install postgresql-client"):
-        backup("postgresql://nobody@127.0.0.1:1/nothing", tmp_path / "backup")
+        Place(postgresql_url, tmp_path).make()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_password_is_on_no_command_line(monkeypatch, tmp_path):
     seen = []
 
-    def run(command, **options):
+    def popen(command, **options):
         seen.append((command, options["env"].get("PGPASSWORD")))
-        return subprocess.CompletedProcess(command, 1, b"", b"no")
+        raise FileNotFoundError(2, "no such program")
 
-    monkeypatch.setattr(pg_tools.subprocess, "run", run)
-    with pytest.raises(StoreSetupError) as caught:
-        backup("postgresql://door:hunter2@127.0.0.1:1/nothing", tmp_path / "backup")
+    monkeypatch.setattr(pg_tools.subprocess, "Popen", popen)
+    monkeypatch.setattr(pg_tools, "refuse_if_used", lambda url: None)
+    with pytest.raises(FileNotFoundError) as caught:
+        pg_tools.restore(parse_url("postgresql://door:hunter2@127.0.0.1:1/nothing"), [])
     ((command, password),) = seen
     assert password == "hunter2"
-    assert "hunter2" not in " ".join(command) + caught.value.message
-
-
-# --- the command line -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def doorward(url):
-    app = typer.Typer()
-    register(app, lambda config: StoresSettings(database=url))
-
-    def run(*arguments: str) -> tuple[int, str]:
-        result = CliRunner().invoke(app, ["db", *arguments])
-        return result.exit_code, result.output
-
-    return run
-
-
-async def test_the_commands_speak_json(doorward, url, tmp_path):
-    target = tmp_path / "backup"
-    code, output = doorward("upgrade", "--json")
-    assert (code, json.loads(output)) == (
-        0,
-        {"ok": True, "changed": False, "before": newest_revision(), "after": newest_revision()},
-    )
-    code, output = doorward("backup", str(target), "--json")
-    made = json.loads(output)
-    assert (code, made["ok"], made["path"], made["size_bytes"]) == (0, True, str(target), target.stat().st_size)
-    code, output = doorward("backup", str(target), "--json")
-    assert code == 1
-    assert json.loads(output)["error"]["code"] == "store.setup"
-    assert doorward("backup", str(target), "--force", "--json")[0] == 0
-    code, output = doorward("restore", str(target), "--json")
-    assert (code, json.loads(output)["revision"]) == (0, newest_revision())
-
-
-async def test_the_commands_speak_to_people(doorward, tmp_path):
-    assert doorward("upgrade") == (0, f"up to date ({newest_revision()})\n")
-    code, output = doorward("backup", str(tmp_path / "backup"))
-    assert code == 0
-    assert "sha256" in output
-    code, output = doorward("restore", str(tmp_path / "backup"))
-    assert code == 0
-    assert "undo: doorward db restore" in output
-    code, output = doorward("restore", str(tmp_path / "absent"))
-    assert code == 1
-    assert "is not a file" in output
-
-
-@pytest.mark.parametrize("command", ["upgrade", "backup", "restore"])
-def test_every_command_has_an_example(command, sqlite_url):
-    app = typer.Typer()
-    register(app, lambda config: StoresSettings(database=sqlite_url))
-    result = CliRunner().invoke(app, ["db", command, "--help"])
-    assert f"doorward db {command}" in result.output
-    assert "--json" in result.output
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from doorward.stores import backup as room
-room._flush = lambda path: sys.stdout.write("copied\\n") and sys.stdout.flush() or sys.stdin.read()
-room.backup(sys.argv[1], Path(sys.argv[2]), overwrites=True)
-"""
-
-
-async def test_a_backup_killed_half_way_leaves_the_old_one(sqlite_url, tmp_path):
-    upgrade(sqlite_url)
-    target = tmp_path / "backup"
-    target.write_text("the old one")
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLED, sqlite_url, str(target),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert await child.stdout.readline() == b"copied\n"
-    child.kill()
-    await child.wait()
-    child.stdin.close()
-    assert target.read_text() == "the old one"
-    assert len(list(tmp_path.glob(".backup.*"))) == 1
-    backup(sqlite_url, target, overwrites=True)
-    assert list(tmp_path.glob(".backup.*")) == []  # what the dead one left behind is gone too
+    assert "hunter2" not in " ".join(command) + str(caught.value)

@@ -10,6 +10,7 @@ from doorward.gate.settings import GateSettings
 from doorward.stores.settings import MailSettings, StoresSettings
 from doorward.upstream.settings import UpstreamSettings
 from doorward.vault.acme_settings import AcmeSettings
+from doorward.vault.backups.settings import BackupSettings
 from doorward.vault.settings import VaultSettings
 from doorward.vault.tls_settings import TlsSettings
 
@@ -122,6 +123,7 @@ class Config(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     accounts: AccountsSettings = msgspec.field(default_factory=AccountsSettings)
     upstream: UpstreamSettings = msgspec.field(default_factory=UpstreamSettings)
     vault: VaultSettings = msgspec.field(default_factory=VaultSettings)
+    backup: BackupSettings = msgspec.field(default_factory=BackupSettings)
     tls: TlsSettings = msgspec.field(default_factory=TlsSettings)
     acme: AcmeSettings = msgspec.field(default_factory=AcmeSettings)
 

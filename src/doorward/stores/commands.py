@@ -1,4 +1,4 @@
-"""`doorward db`: upgrade, back up and restore the rows."""
+"""`doorward db`: bring the tables up to date."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -10,7 +10,6 @@ import msgspec
 import typer
 
 from doorward.hall.errors import DoorwardError
-from doorward.stores.backup import backup, restore
 from doorward.stores.sealed import RowSealer
 from doorward.stores.settings import StoresSettings
 from doorward.stores.upgrade import upgrade
@@ -30,7 +29,7 @@ def register(app: typer.Typer, load: Load, sealer: SealerOf | None = None) -> No
 
     `load` reads the settings from a file, or from the default place; `sealer` opens the vault that belongs to them.
     """
-    group = typer.Typer(no_args_is_help=True, help="Upgrade, back up and restore the database.")
+    group = typer.Typer(no_args_is_help=True, help="Upgrade the database.")
 
     @group.command("upgrade", epilog="Example: doorward db upgrade --config doorward.toml")
     def upgrade_command(config: ConfigOption = None, *, json: JsonOption = False) -> None:
@@ -42,30 +41,6 @@ def register(app: typer.Typer, load: Load, sealer: SealerOf | None = None) -> No
         )
         words = f"upgraded to {done.after}" if done.is_change else f"up to date ({done.after})"
         _say(json, words, {"changed": done.is_change, **asdict(done)})
-
-    @group.command("backup", epilog="Example: doorward db backup /var/backups/doorward-2026-11-24.db")
-    def backup_command(
-        target: Annotated[Path, typer.Argument(help="File to write; only its owner may read it.")],
-        config: ConfigOption = None,
-        *,
-        force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
-        json: JsonOption = False,
-    ) -> None:
-        """Copy the rows, as of one moment, while the service runs. The copy holds personal data: keep it safe."""
-        done = _answered(json, lambda: backup(load(config).database_url(), target, overwrites=force))
-        _say(json, f"{done.path}: {done.size_bytes} bytes, sha256 {done.sha256}", asdict(done))
-
-    @group.command("restore", epilog="Example: doorward db restore /var/backups/doorward-2026-11-24.db")
-    def restore_command(
-        source: Annotated[Path, typer.Argument(help="A file that `doorward db backup` wrote.")],
-        config: ConfigOption = None,
-        *,
-        json: JsonOption = False,
-    ) -> None:
-        """Put a backup in the place of the present rows. Stop the service first; the output names the undo."""
-        done = _answered(json, lambda: restore(load(config).database_url(), source))
-        undo = f"; undo: doorward db restore {done.undo}" if done.undo else ""
-        _say(json, f"restored, tables at {done.revision}{undo}", asdict(done))
 
     app.add_typer(group, name="db")
 

@@ -21,7 +21,7 @@ class StoreDamagedError(StoreUnavailableError):
     """The database file is damaged or is not a database."""
 
     code = "store.damaged"
-    advice = "Operators: stop the service, keep a copy of the file, and run `doorward db restore` with the last backup."
+    advice = "Operators: stop the service, keep a copy of the file, and run `doorward restore` with the last backup."
 
 
 class CountersUnavailableError(UnavailableError):

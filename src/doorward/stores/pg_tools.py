@@ -1,62 +1,149 @@
 """PostgreSQL's own pg_dump and pg_restore. Passwords go by environment, never on a command line that others can see."""
 
+import contextlib
 import os
-import re
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, BinaryIO, Final, cast
 
-from sqlalchemy import URL, text
+from sqlalchemy import URL, Connection, Engine, text
 
+from doorward.hall.ids import new_id
 from doorward.stores.errors import StoreSetupError, StoreUnavailableError
 from doorward.stores.faults import translated
 from doorward.stores.postgresql import make_engine
 
 _DEBIAN: Final = "usr/lib/postgresql/*/bin"
-_VERSION_ROW: Final = re.compile(r"^COPY [^\n]*alembic_version[^\n]*\n([^\n\\]+)\n", re.MULTILINE)
 _OTHERS: Final = (
     "SELECT count(*) FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name = 'doorward' AND pid <> pg_backend_pid()"
 )
+_TABLES: Final = (
+    "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'alembic_version' ORDER BY 1"
+)
+
+_DROP_ALL: Final = (
+    "DO $$ DECLARE name text; BEGIN FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() "
+    "LOOP EXECUTE format('DROP TABLE %I CASCADE', name); END LOOP; END $$"
+)
+
+Pipe = int | IO[bytes] | None
 
 
-def dump(url: URL, target: Path) -> None:
-    """Write the database to `target` in pg_dump's custom format, as of one moment.
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """A dump that is being written."""
+
+    revision: str
+    stream: BinaryIO
+    prints: Callable[[], dict[str, tuple[int, str]]]
+
+
+@contextlib.contextmanager
+def snapshot(url: URL) -> Iterator[Dumped]:
+    """Dump the database as of one moment, in pg_dump's custom format, uncompressed.
 
     Raises:
-        StoreSetupError: pg_dump is missing or refuses.
+        StoreSetupError: pg_dump is missing or refuses. StoreUnavailableError: the database is away.
     """
-    _run(url, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={target}", _address(url))
+    engine = make_engine(url)
+    try:
+        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            name = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
+            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+            options = ("--format=custom", "--compress=0", "--no-owner", "--no-privileges", "--exclude-schema=dbos")
+            with _running(
+                url, "pg_dump", *options, f"--snapshot={name}", _address(url), stdout=subprocess.PIPE
+            ) as process:
+                stream = cast("BinaryIO", process.stdout)
+                yield Dumped(str(revision or ""), stream, lambda: prints(connection))
+    except StoreSetupError:
+        raise
+    except Exception as error:
+        shown = translated(error)
+        if shown is error:
+            raise
+        raise shown from error
+    finally:
+        engine.dispose()
 
 
-def restore(url: URL, source: Path) -> str:
-    """Replace the database's contents by a dump, in one transaction; returns the file that undoes it.
+def restore(url: URL, pieces: Iterable[bytes]) -> None:
+    """Replace the database's contents by a dump, in one transaction: tables that the dump lacks are gone too.
 
     Raises:
         StoreUnavailableError: a server uses the database. StoreSetupError: a tool is missing or refuses.
     """
-    _refuse_if_used(url)
-    undo = source.with_name(source.name + ".before-restore")
-    dump(url, undo)
-    undo.chmod(0o600)
-    options = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error")
-    _run(url, "pg_restore", *options, f"--dbname={_address(url)}", str(source))
-    return str(undo)
+    refuse_if_used(url)
+    said = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--file=-")
+    done = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
+    with (
+        _running(url, "pg_restore", *said, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader,
+        _running(url, "psql", *done, f"--command={_DROP_ALL}", "--file=-", _address(url), stdin=reader.stdout),
+    ):
+        cast("BinaryIO", reader.stdout).close()  # psql has it, and alone
+        stdin = cast("BinaryIO", reader.stdin)
+        try:
+            for piece in pieces:
+                stdin.write(piece)
+            stdin.close()
+        except BrokenPipeError:  # one of them refuses, and says why when it ends
+            pass
 
 
-def revision_in(source: Path) -> str:
-    """The revision of the tables in a dump; empty if it has none.
+@contextlib.contextmanager
+def scratch(url: URL) -> Iterator[URL]:
+    """An empty database of its own on the same server, for that time.
 
     Raises:
-        StoreSetupError: not a dump, or pg_restore is missing.
+        StoreSetupError: the user may not create databases. StoreUnavailableError: the server is away.
     """
-    script = _run(None, "pg_restore", "--data-only", "--table=alembic_version", "--file=-", str(source))
-    found = _VERSION_ROW.search(script)
-    return found.group(1).strip() if found else ""
+    name = new_id("drill").replace("-", "_")
+    engine = make_engine(url)
+    try:
+        _outside_transactions(engine, f'CREATE DATABASE "{name}" TEMPLATE template0')
+        try:
+            yield url.set(database=name)
+        finally:
+            _outside_transactions(engine, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    finally:
+        engine.dispose()
 
 
-def _refuse_if_used(url: URL) -> None:
+def prints_of(url: URL) -> dict[str, tuple[int, str]]:
+    """The fingerprint of every table of a database that nobody else uses."""
+    engine = make_engine(url)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            return prints(connection)
+    finally:
+        engine.dispose()
+
+
+def prints(connection: Connection) -> dict[str, tuple[int, str]]:
+    """The fingerprint of every table: number of rows, and the sum of a hash over each, whatever their order."""
+    found = {}
+    for table in connection.execute(text(_TABLES)).scalars().all():
+        question = f'SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text FROM "{table}" AS t'  # noqa: S608
+        number, total = connection.execute(text(question)).one()
+        found[str(table)] = (int(number), str(total))
+    return found
+
+
+def engine_of(url: URL) -> Engine:
+    """An engine for commands."""
+    return make_engine(url)
+
+
+def refuse_if_used(url: URL) -> None:
+    """Raises StoreUnavailableError if a Doorward uses the database, or it is away."""
     engine = make_engine(url)
     try:
         with engine.connect() as connection:
@@ -69,21 +156,50 @@ def _refuse_if_used(url: URL) -> None:
         raise StoreUnavailableError("A Doorward is running on this database.", retry_after_seconds=5)
 
 
+def _outside_transactions(engine: Engine, statement: str) -> None:
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SET statement_timeout = 0"))
+            connection.execute(text(statement))
+    except Exception as error:
+        shown = translated(error)
+        if shown is error:
+            raise StoreSetupError("The database user may not create a database to try a backup in.") from error
+        raise shown from error
+
+
 def _address(url: URL) -> str:
     return url._replace(drivername="postgresql", password=None).render_as_string(hide_password=False)
 
 
-def _run(url: URL | None, name: str, *arguments: str) -> str:
-    environment = dict(os.environ)
-    if url is not None and url.password:
-        environment["PGPASSWORD"] = str(url.password)
-    done = subprocess.run(  # noqa: S603 - the program is found by us, and no shell reads the arguments
-        [_program(name), *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        complaint = done.stderr.decode(errors="replace").strip().splitlines()
-        raise StoreSetupError(f"{name} refused: {complaint[0] if complaint else done.returncode}")
-    return done.stdout.decode(errors="replace")
+@contextlib.contextmanager
+def _running(
+    url: URL, name: str, *arguments: str, stdin: Pipe = subprocess.DEVNULL, stdout: Pipe = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The tool while it runs; it must end well."""
+    environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(  # noqa: S603 - the program is found by us, and no shell reads the arguments
+            [_program(name), *arguments], env=environment, stdin=stdin, stdout=stdout, stderr=complaints
+        )
+        try:
+            yield process
+            _end(process, name, complaints)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
+            process.wait()
+
+
+def _end(process: subprocess.Popen[bytes], name: str, complaints: BinaryIO) -> None:
+    if process.wait() != 0:
+        complaints.seek(0)
+        lines = complaints.read(4_096).decode(errors="replace").strip().splitlines()
+        raise StoreSetupError(f"{name} refused: {lines[0] if lines else process.returncode}")
 
 
 def _program(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Backups: sealed copies of the rows, and the proof that they can be brought back."""
