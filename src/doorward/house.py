@@ -46,6 +46,7 @@ from doorward.upstream.simulator import Simulator
 from doorward.vault.acme import AcmeParts, Certificates
 from doorward.vault.locks.lock import Lock
 from doorward.vault.opening import open_vault
+from doorward.vault.prune import KeyPruning
 from doorward.vault.rotate import GENTLE, Pace, Rotation
 from doorward.vault.rotations import Rotations
 from doorward.vault.service import Vault
@@ -116,7 +117,8 @@ class House:
         self.certificates = _certificates(self.config, self.stores, self.clock)
         self.rotations = self.rotations_at(GENTLE)
         rooms = (self.stores.vault, self.stores.shredding, self.gate, self.accounts, self.upstream, self.caretaker)
-        others = (self.certificates, self.rotations, self.stores.outbox, self.stores.postbox)
+        pruning = KeyPruning(self.stores.vault.data_keys, self.stores.database, self.clock)
+        others = (self.certificates, self.rotations, pruning, self.stores.outbox, self.stores.postbox)
         jobs = [job for room in (*rooms, *others) for job in room.jobs()]
         self.runner = JobRunner(jobs, is_worker=self.is_worker)
 
