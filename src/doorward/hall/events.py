@@ -220,6 +220,51 @@ class PersonShredded(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BackupFinished(Event):
+    """A backup was made by itself, and is on the disk."""
+
+    name = "vault.backup.finished"
+
+    file: str  # its name in `backup.directory`
+    size_bytes: int
+    rows_bytes: int  # before compression
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupFailed(Event):
+    """No backup could be made; nothing of it was left behind, and it is tried again within the hour."""
+
+    name = "vault.backup.failed"
+
+    reason: str  # an error's code
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrillPassed(Event):
+    """A backup was brought back into a scratch database, and everything was there."""
+
+    name = "vault.drill.passed"
+
+    file: str
+    tables: int
+    rows: int
+    seconds: float  # that bringing it back took
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrillFailed(Event):
+    """A backup could not be brought back, or came back different: do not rely on it."""
+
+    name = "vault.drill.failed"
+
+    file: str  # empty: there was none
+    reason: str  # an error's code
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RotationStarted(Event):
     """A new key-encryption key wraps data keys from now on; the older ones are being replaced."""
 
