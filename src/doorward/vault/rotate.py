@@ -131,14 +131,15 @@ class Rotation:
 
     def _rewrap_batch(self, connection: Connection, version: int) -> int:
         former = rows.wrapped_before(connection, version, self._pace.keys)
-        new = self._vault.keks.of(connection, version)
-        keys = []
-        for one in former:
-            key = self._vault.keks.of(connection, one.kek_version).unwrap(one.subject, one.version, one.wrapped)
-            keys.append(WrappedKey(one.subject, one.version, version, new.wrap(one.subject, one.version, key)))
-        if keys:
-            rows.rewrap(connection, keys, former)
-        return len(keys)
+        keks = {one: self._vault.keks.of(connection, one) for one in {version, *(one.kek_version for one in former)}}
+        new = keks[version]
+        wrapped = [
+            new.wrap(one.subject, one.version, keks[one.kek_version].unwrap(one.subject, one.version, one.wrapped))
+            for one in former
+        ]
+        if wrapped:
+            rows.rewrap(connection, former, version, wrapped)
+        return len(wrapped)
 
     async def _destroy(self, state: State) -> State:
         version, now = state["version"], self._clock.now()

@@ -1,8 +1,9 @@
 """`doorward vault rotate`: new keys while the service runs, with a progress bar."""
 
 import asyncio
+import os
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Annotated, Final
 
 import typer
@@ -15,6 +16,7 @@ from doorward.vault.rotate import progress_of
 from doorward.vault.rotations import Rotations
 
 Open = Callable[[], AbstractAsyncContextManager[Rotations]]
+_NICENESS: Final = 19
 _WORDS: Final = {
     "rewrap": "data keys, wrapped anew",
     "destroy": "data keys, wrapped anew",
@@ -36,6 +38,7 @@ def register(app: typer.Typer, opened: Open) -> None:
         as_json: Json = False,
     ) -> None:
         """Replace the key-encryption key while the service runs; goes on where an interrupted rotation stopped."""
+        _give_way()
         state = answered(as_json, lambda: asyncio.run(_rotated(opened, with_data_keys=data_keys, shows=not as_json)))
         values = progress_of(state)
         words = f"Key {values['version']} wraps {values['rewrapped']} data keys anew; older ones are destroyed."
@@ -44,6 +47,12 @@ def register(app: typer.Typer, opened: Open) -> None:
         if values.get("kept"):
             words += f" {values['kept']} keep their former key beside it, for values of theirs that do not open."
         say(as_json, words, values)
+
+
+def _give_way() -> None:
+    """Let whoever serves people on this machine go first."""
+    with suppress(OSError):  # where that is forbidden, it is as nice as it may be
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
 
 
 async def _rotated(opened: Open, *, with_data_keys: bool, shows: bool) -> State:

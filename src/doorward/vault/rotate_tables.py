@@ -77,11 +77,10 @@ def count_all(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(data_keys)).scalar_one())
 
 
-def rewrap(connection: Connection, keys: Sequence[WrappedKey], former: Sequence[WrappedKey]) -> None:
+def rewrap(connection: Connection, former: Sequence[WrappedKey], version: int, wrapped: Sequence[bytes]) -> None:
     """Put newly wrapped keys in the place of `former` ones, unless somebody has destroyed or changed those."""
     values = [
-        (new.wrapped, new.kek_version, old.subject, old.version, old.kek_version)
-        for new, old in zip(keys, former, strict=True)
+        (new, version, old.subject, old.version, old.kek_version) for new, old in zip(wrapped, former, strict=True)
     ]
     if is_postgresql(connection):  # one statement for all: a round trip each would take ten times as long
         connection.exec_driver_sql(
