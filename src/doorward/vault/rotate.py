@@ -85,6 +85,14 @@ class Rotation:
         """The state before the first step."""
         return {"stage": "begin", "with_data_keys": with_data_keys}
 
+    def last(self) -> State:
+        """The state of a rotation of which only the former data keys are left."""
+        now = self._clock.now()
+        return {
+            "stage": "wait", "with_data_keys": True, "version": 0, "total": 0, "rewrapped": 0, "began_at": now,
+            "people": 0, "cells": 0, "kept": 0, "until": now + _GRACE_SECONDS,
+        }  # fmt: skip
+
     async def step(self, state: State) -> State:
         """One step: at most a few seconds.
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -63,16 +64,19 @@ class Rotations:
         self._every_days = every_days
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
+        self._has_looked = False
         self.state: State = {}
 
-    async def run(self, *, with_data_keys: bool = False, tell: Tell | None = None) -> State:
+    async def run(self, *, with_data_keys: bool = False, only_settles: bool = False, tell: Tell | None = None) -> State:
         """Rotate to the end, or go on with what was interrupted; `tell` hears the state after every step.
+
+        `only_settles`: begin nothing new, just destroy the former data keys that an interrupted rotation has left.
 
         Raises:
             DurableBusyError: another process does it. RotationStoppedError: this one was told to stop.
             StoreUnavailableError, VaultLockedError, SealBrokenError: what was done stays done.
         """
-        first = Rotation.first(with_data_keys=with_data_keys)
+        first = self._rotation.last() if only_settles else Rotation.first(with_data_keys=with_data_keys)
         loop = asyncio.get_running_loop()
 
         def step(state: State) -> State:
@@ -91,11 +95,12 @@ class Rotations:
             await self._publish_failure(error)
             raise
 
-    def begin(self, *, with_data_keys: bool = False) -> bool:
+    def begin(self, *, with_data_keys: bool = False, only_settles: bool = False) -> bool:
         """Rotate in the background; False if this process is at it already."""
         if self._task is not None and not self._task.done():
             return False
-        self._task = asyncio.create_task(self._run_or_log(with_data_keys=with_data_keys), name="vault rotation")
+        work = self._run_or_log(with_data_keys=with_data_keys, only_settles=only_settles)
+        self._task = asyncio.create_task(work, name="vault rotation")
         return True
 
     async def stop(self) -> None:
@@ -133,6 +138,13 @@ class Rotations:
         is_due = self._every_days > 0 and self._clock.now() - known.kek_made_at >= self._every_days * _DAY_SECONDS
         if is_due or known.is_rotating:
             self.begin()
+        elif not self._has_looked and await self._has_former_keys():
+            self.begin(only_settles=True)
+        self._has_looked = True  # once: a damaged value keeps its former key for good
+
+    async def _has_former_keys(self) -> bool:
+        people = await self._database.read(partial(rows.subjects_with_versions, after="", limit=1))
+        return bool(people)
 
     async def _to_the_end(self, first: State, step: durable.Step) -> State:
         if self._database.is_in_memory:
@@ -142,9 +154,9 @@ class Rotations:
             state = await asyncio.to_thread(durable.run, self._database.url, KIND, first, step)
         return state
 
-    async def _run_or_log(self, *, with_data_keys: bool) -> None:
+    async def _run_or_log(self, *, with_data_keys: bool, only_settles: bool) -> None:
         try:
-            await self.run(with_data_keys=with_data_keys)
+            await self.run(with_data_keys=with_data_keys, only_settles=only_settles)
         except DoorwardError as error:
             _log.warning("rotation_ended_early", code=error.code)
 

@@ -271,6 +271,23 @@ async def test_it_is_due_when_the_key_is_old_and_goes_on_when_it_was_left(house,
     assert begun == ["now"]
 
 
+async def test_former_data_keys_that_a_killed_rotation_left_are_destroyed_after_a_restart(house, notes, clock):
+    database, outbox = house
+    await database.write(write(notes, 1, 2))
+    rotation, state = rotation_of(database, outbox, clock), Rotation.first(with_data_keys=True)
+    while state["stage"] != "wait":
+        state = await rotation.step(state)
+    begun: list[dict[str, bool]] = []
+    rotations = Rotations(rotation_of(database, outbox, clock), database, outbox, clock, every_days=0)
+    rotations.begin = lambda **how: begun.append(how) or True  # type: ignore[method-assign]
+    await rotations.look()
+    await rotations.look()
+    assert begun == [{"only_settles": True}]
+    await finish(rotation, clock, state=rotation.last())
+    assert [key.version for key in await database.read(lambda c: keys_of(c, ["acc_1", "acc_2"]))] == [2, 2]
+    assert len(await database.read(read(notes))) == 2
+
+
 async def test_a_stopped_one_says_so_and_changes_nothing_more(database_url, clock):
     database = await open_rows(database_url, clock)
     outbox = Outbox(database, Bus(), clock, "node_1")
