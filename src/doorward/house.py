@@ -44,6 +44,7 @@ from doorward.upstream import tables as upstream_tables
 from doorward.upstream.service import Upstream
 from doorward.upstream.simulator import Simulator
 from doorward.vault.acme import AcmeParts, Certificates
+from doorward.vault.backups.service import BackupParts, Backups
 from doorward.vault.locks.lock import Lock
 from doorward.vault.opening import open_vault
 from doorward.vault.prune import KeyPruning
@@ -111,14 +112,16 @@ class House:
     simulator: Simulator | None
     certificates: Certificates = field(init=False)
     rotations: Rotations = field(init=False)
+    backups: Backups = field(init=False)
     runner: JobRunner = field(init=False)
 
     def __post_init__(self) -> None:
         self.certificates = _certificates(self.config, self.stores, self.clock)
         self.rotations = self.rotations_at(GENTLE)
+        self.backups = _backups(self.config, self.stores, self.clock)
         rooms = (self.stores.vault, self.stores.shredding, self.gate, self.accounts, self.upstream, self.caretaker)
         pruning = KeyPruning(self.stores.vault.data_keys, self.stores.database, self.clock)
-        others = (self.certificates, self.rotations, pruning, self.stores.outbox, self.stores.postbox)
+        others = (self.certificates, self.rotations, self.backups, pruning, self.stores.outbox, self.stores.postbox)
         jobs = [job for room in (*rooms, *others) for job in room.jobs()]
         self.runner = JobRunner(jobs, is_worker=self.is_worker)
 
@@ -225,6 +228,7 @@ class House:
         """End everything, the last first. What cannot be written is logged; people's sign-ups were durable before."""
         await self.runner.stop()
         await self.rotations.stop()
+        await self.backups.stop()
         await self.stores.postbox.stop()
         await self.stores.outbox.stop()
         for write_behind in (self.upstream.close, self.accounts.book.write_use):
@@ -245,5 +249,15 @@ def _certificates(config: Config, stores: Stores, clock: Clock) -> Certificates:
             settings=config.acme, certificate_path=config.tls.certificate_path(directory),
             key_path=config.tls.key_path(directory), database=stores.database, outbox=stores.outbox, clock=clock,
             owner=new_id("node"),
+        )
+    )  # fmt: skip
+
+
+def _backups(config: Config, stores: Stores, clock: Clock) -> Backups:
+    return Backups(
+        BackupParts(
+            settings=config.backup, database_url=config.stores.database_url(),
+            directory=config.backup.directory_in(config.stores.data_directory), vault=stores.vault,
+            database=stores.database, outbox=stores.outbox, clock=clock, node=new_id("node"),
         )
     )  # fmt: skip

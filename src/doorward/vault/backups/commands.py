@@ -17,8 +17,8 @@ from doorward.hall.clock import SystemClock
 from doorward.vault import opening, ringfile
 from doorward.vault.backups import restoring
 from doorward.vault.backups.errors import BackupError
-from doorward.vault.backups.making import SUFFIX, Made, Source, Tell, make
-from doorward.vault.backups.recipients import AGE, AgeIdentity, AgeRecipients, Identity, RingRecipient
+from doorward.vault.backups.making import SUFFIX, Made, Source, Tell, make, source_for
+from doorward.vault.backups.recipients import AGE, AgeIdentity, Identity, RingRecipient
 from doorward.vault.backups.retention import name_at
 from doorward.vault.backups.settings import BackupSettings
 from doorward.vault.commands import Json, answered, say
@@ -103,7 +103,7 @@ def _made(load: BackupSite, target: Path | None, *, force: bool, shows: bool) ->
     if not site.ring_path.exists():
         raise RingMissingError
     ring = opening.ring_of(site, asyncio.run(opening.bound_ring(site)), now).kept.ring
-    source = source_of(site.database_url, ring, load.settings)
+    source = source_for(site.database_url, ring, load.settings)
     with _progress("copying", shows=shows) as tell:
         return make(source, target or load.directory / name_at(now), now, overwrites=force, tell=tell)
 
@@ -141,12 +141,6 @@ def _verified(
         values["drill"] = {"tables": done.tables, "rows": done.rows, "seconds": done.seconds}
         words += f"\nBrought back into a scratch database in {done.seconds:.1f} s: {done.tables} tables, all the same."
     return words, values
-
-
-def source_of(database_url: str, ring: Ring, settings: BackupSettings) -> Source:
-    """Whose rows, and for whom: the age recipients of the configuration, else the ring."""
-    recipient = AgeRecipients(settings.recipients) if settings.recipients else RingRecipient(ring)
-    return Source(database_url, ring.ring_id, recipient)
 
 
 def _ring(site: Site) -> Ring:

@@ -14,7 +14,9 @@ from doorward.stores import copies
 from doorward.stores.sql import parse_url
 from doorward.vault.backups.container import BODY, Fingerprint, Head, Manifest, Writer
 from doorward.vault.backups.errors import BackupError
-from doorward.vault.backups.recipients import Recipient
+from doorward.vault.backups.recipients import AgeRecipients, Recipient, RingRecipient
+from doorward.vault.backups.settings import BackupSettings
+from doorward.vault.ring import Ring
 
 SUFFIX: Final = ".dwbackup"
 _READ_BYTES: Final = 1 << 20
@@ -44,6 +46,16 @@ class Made:
     revision: str
     opened_by: str  # ring or age
     seconds: float
+
+
+def source_for(database_url: str, ring: Ring, settings: BackupSettings) -> Source:
+    """The rows of an instance, for the age recipients of its configuration, else for its ring.
+
+    Raises:
+        BackupError: not such recipients, or `doorward[age]` is not installed.
+    """
+    recipient = AgeRecipients(settings.recipients) if settings.recipients else RingRecipient(ring)
+    return Source(database_url, ring.ring_id, recipient)
 
 
 def make(source: Source, target: Path, now: float, *, overwrites: bool = False, tell: Tell | None = None) -> Made:

@@ -68,7 +68,7 @@ def last_run(connection: Connection, kind: str, outcome: str | None = None) -> R
     wanted = [runs.c.kind == kind] + ([] if outcome is None else [runs.c.outcome == outcome])
     query = select(runs).where(*wanted).order_by(runs.c.began_at.desc(), runs.c.run_id.desc()).limit(1)
     row = connection.execute(query).one_or_none()
-    return None if row is None else Run(**row._mapping)
+    return None if row is None else Run(**dict(zip(runs.columns.keys(), row, strict=True)))
 
 
 def lease(connection: Connection, owner: str, now: float, until: float) -> bool:
