@@ -30,6 +30,7 @@ STATUS_WORDS: Final = {
     202: "Taken; there is a next step.",
     204: "Done; nothing to say.",
     403: "Refused, with the reason.",
+    409: "It does not fit the state that things are in; the problem says how.",
     428: "The price has changed: solve the challenge in `offer` and send again.",
     503: "Away for the moment.",
 }
@@ -139,7 +140,14 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         body="PostureBody",
         answers={201: "PostureChange"},
     ),
-    Operation("GET", "/api/v1/vault", "The vault's ring and keys", ADMIN, "admin", answers={200: "VaultState"}),
+    Operation(
+        "GET",
+        "/api/v1/vault",
+        "The vault: ring, keys, rotation, shredding, transport, certificates",
+        ADMIN,
+        "admin",
+        answers={200: "VaultState"},
+    ),
     Operation(
         "POST",
         "/api/v1/vault/rotations",
@@ -147,7 +155,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
         ADMIN,
         "admin",
         body="RotationBody",
-        answers={202: "RotationBegun"},
+        answers={202: "Rotation", 409: "Problem"},
     ),
     Operation(
         "POST",

@@ -38,8 +38,13 @@ def _list_of(name: str) -> Schema:
     return {"type": "array", "items": ref(name)}
 
 
+def _or_none(name: str, description: str) -> Schema:
+    return {"anyOf": [ref(name), {"type": "null"}], "description": description}
+
+
 _UNIX: Final = _number("Unix seconds.", "number")
 _UNIX_OR_NONE: Final[Schema] = {"type": ["number", "null"], "description": "Unix seconds; null: never."}
+_TEXT_OR_NONE: Final[Schema] = {"type": ["string", "null"]}
 _LEVEL: Final = ref("Level")
 _SESSION: Final = _text("A session token, `dws_…`; also set as a cookie.")
 _LANE: Final = _text("Who is served before whom.", enum=["existing", "probation"])
@@ -224,36 +229,86 @@ _ANSWERS: Final[dict[str, Schema]] = {
         before={"type": ["integer", "null"], "description": "Give it as `before` for what follows; null at the end."},
     ),
     "VaultState": _object(
-        "ring kek_version kek_made_at data_keys rotating left shredded transport",
-        ring=_object(
-            "id locked lock key locks_at",
-            id=_text(),
-            locked={"type": "boolean"},
-            lock=_text("What opened the ring; empty: it is in memory only."),
-            key=_text("What is known of that lock's key."),
-            locks_at=_UNIX_OR_NONE,
+        "ring keys rotation shredding transport certificates backups",
+        ring=ref("VaultRing"),
+        keys=ref("VaultKeys"),
+        rotation=ref("Rotation"),
+        shredding=_object(
+            "number last_receipt_id last_at public_key",
+            number=_number("How many deletions destroyed keys."),
+            last_receipt_id=_TEXT_OR_NONE,
+            last_at=_UNIX_OR_NONE,
+            public_key=_text("Verifies receipts (Ed25519, hexadecimal); empty while the vault is locked."),
         ),
+        transport=_or_none("VaultTransport", "TLS of this process's listener; null: it has none."),
+        certificates=_or_none("VaultCertificates", "The certificate that renews itself; null: none does."),
+        backups=_or_none("VaultBackups", "Backups; null: none are made by themselves."),
+    ),
+    "VaultRing": _object(
+        "id state lock key since locks_at",
+        id=_text("The ring that this database belongs to."),
+        state=_text("`doubt`: open, but the key could not be confirmed.", enum=["open", "doubt", "locked"]),
+        lock=_text("What opened the ring; empty: it is in memory only."),
+        key=_text("What is known of that lock's key.", enum=["", "held", "sound", "away", "refused"]),
+        since={**_UNIX_OR_NONE, "description": "When the key last opened the ring, in Unix seconds."},
+        locks_at={**_UNIX_OR_NONE, "description": "When it will lock itself, in Unix seconds; null: it will not."},
+    ),
+    "VaultKeys": _object(
+        "kek_version kek_made_at data_keys rotating left",
         kek_version=_number("Of the key-encryption key in use."),
         kek_made_at=_UNIX,
         data_keys={"type": "array", "items": _object("kek_version number", kek_version=_number(), number=_number())},
         rotating={"type": "boolean", "description": "Older key-encryption keys are still in use."},
         left=_number("Data keys that an older key-encryption key still wraps."),
-        shredded=_number("Keys of deleted people that were destroyed."),
-        transport={
-            "type": ["object", "null"],
-            "description": "TLS of this process's listener; null: it has none.",
-            "properties": {
-                "expires_at": _UNIX,
-                "handshakes": {
-                    "type": "array",
-                    "items": _object(
-                        "version group suite number", version=_text(), group=_text(), suite=_text(), number=_number()
-                    ),
-                },
-            },
+    ),
+    "Rotation": {
+        "description": "The rotation of this process, the present or the last one.",
+        **_object(
+            "running stage version rewrapped people kept done waits_until",
+            running={"type": "boolean"},
+            stage=_text("Empty: none was begun.", enum=["", "begin", "rewrap", "destroy", "reseal", "wait", "settle"]),
+            version=_number("Of the new key-encryption key."),
+            rewrapped=_number("Data keys that were wrapped anew."),
+            people=_number("People whose values were sealed anew."),
+            kept=_number("People whose former data key stays, for values that do not open."),
+            done={"type": "boolean"},
+            waits_until={**_UNIX_OR_NONE, "description": "Until nobody has a former key in memory, in Unix seconds."},
+        ),
+    },
+    "VaultTransport": _object(
+        "names expires_at refused handshakes failures post_quantum_percent",
+        names={"type": "array", "items": _text(), "description": "Of the certificate."},
+        expires_at=_UNIX,
+        refused=_text("Why the newest certificate files are not served; empty: they are."),
+        handshakes={
+            "type": "array",
+            "items": _object(
+                "version group suite number", version=_text(), group=_text(), suite=_text(), number=_number()
+            ),
+        },
+        failures={"type": "object", "additionalProperties": _number(), "description": "By cause."},
+        post_quantum_percent={
+            "type": ["number", "null"],
+            "description": "Of the handshakes, those with ML-KEM; null: none yet.",
         },
     ),
-    "RotationBegun": _object("begun", begun={"type": "boolean"}),
+    "VaultCertificates": _object(
+        "authority domains expires_at renew_at failures problem retry_at",
+        authority=_text("Its directory (RFC 8555)."),
+        domains={"type": "array", "items": _text()},
+        expires_at=_UNIX_OR_NONE,
+        renew_at=_UNIX_OR_NONE,
+        failures=_number("Orders that failed in a row."),
+        problem=_text("Of the last one; empty: none."),
+        retry_at=_UNIX_OR_NONE,
+    ),
+    "VaultBackups": _object(
+        "made_at size_bytes drilled_at drill_failed",
+        made_at=_UNIX_OR_NONE,
+        size_bytes=_number(),
+        drilled_at={**_UNIX_OR_NONE, "description": "When one was last brought back for a trial; Unix seconds."},
+        drill_failed={"type": "boolean"},
+    ),
     "OperatorProof": _object("proof", proof=_text("HMAC-SHA-256 of the nonce under the SHA-256 of the key.")),
     "Readiness": _object(
         "ready lanes parts",

@@ -37,8 +37,8 @@ from doorward.hall.errors import DoorwardError
 from doorward.hall.jobs import JobRunner
 from doorward.house import House
 from doorward.vault.acme_files import make_ready
+from doorward.vault.panels import VaultParts
 from doorward.vault.tls import ServedTls, TransportOverview
-from doorward.vault.web import VaultParts
 from doorward.vault.web import routes as vault_routes
 
 _DRAIN_MARGIN_SECONDS = 5  # the street ends streams by itself, with an error frame, up to two seconds late
@@ -268,10 +268,14 @@ def build_view(
     transport: Callable[[], TransportOverview] | None = None,
 ) -> HouseView:  # fmt: skip
     """What the application may see of the house; `more` and `transport` are of the listeners."""
-    rooms = (house.gate, house.accounts, house.upstream, house.stores.vault, house.certificates, house.rotations)
+    rooms = (house.gate, house.accounts, house.upstream, house.stores.vault, house.certificates)
+    others = (house.rotations, house.backups)
     stores = house.stores
-    vault = VaultParts(vault=stores.vault, rotations=house.rotations, shredding=stores.shredding, transport=transport)
-    figures = tuple(room.figures for room in rooms)
+    vault = VaultParts(
+        vault=stores.vault, rotations=house.rotations, shredding=stores.shredding, clock=house.clock,
+        transport=transport, certificates=house.certificates, backups=house.backups.overview,
+    )  # fmt: skip
+    figures = tuple(room.figures for room in (*rooms, *others))
     return HouseView(
         book=house.accounts.book,
         rooms=(

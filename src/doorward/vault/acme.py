@@ -45,6 +45,7 @@ from doorward.vault.acme_files import identifiers, new_key, signing_request, wri
 from doorward.vault.acme_messages import Ask, Issued, Suggested
 from doorward.vault.acme_model import Attempts, Certificate, after_failure, renewal_of
 from doorward.vault.acme_settings import AcmeSettings
+from doorward.vault.model import CertificatesPanel
 from doorward.vault.tls_pair import CertificateError, checked_pair
 
 _LOOK_SECONDS: Final = 5.0
@@ -100,6 +101,21 @@ class Certificates:
         if self._expires_at:
             figures["acme_certificate_expires_seconds"] = self._expires_at
         return figures
+
+    async def overview(self) -> CertificatesPanel | None:
+        """What the console shows; None where certificates are not ordered.
+
+        Raises:
+            StoreUnavailableError: the database is away.
+        """
+        if not self._settings.is_on:
+            return None
+        found, tries = await self._parts.database.read(lambda c: (rows.certificate_times(c), rows.attempts(c)))
+        authority, domains, expires_at, renew_at = found or (
+            self._settings.directory, self._settings.domains, None, None,
+        )  # fmt: skip
+        last = (tries.failures, tries.problem, tries.retry_at)
+        return CertificatesPanel(authority, tuple(domains), expires_at, renew_at, *last)
 
     async def put_files(self) -> None:
         """Write the listener's files from the rows, if there is anything yet.

@@ -77,6 +77,13 @@ def certificate(connection: Connection) -> Certificate | None:
     )
 
 
+def certificate_times(connection: Connection) -> tuple[str, tuple[str, ...], float, float] | None:
+    """Authority, domains, end and renewal of that certificate, without its key: also while the vault is locked."""
+    columns = (certificates.c.directory, certificates.c.domains, certificates.c.not_after, certificates.c.renew_at)
+    row = connection.execute(select(*columns).where(certificates.c.name == _NAME)).one_or_none()
+    return None if row is None else (row.directory, tuple(json.loads(row.domains)), row.not_after, row.renew_at)
+
+
 def put_certificate(connection: Connection, issued: Certificate) -> None:
     """Keep a certificate in the place of the one before."""
     values = sealed(

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
@@ -12,14 +11,24 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from doorward.hall.doors import Desk
-from doorward.hall.errors import TooManyError
-from doorward.hall.model import Role, ShredReceipt
+from doorward.hall.errors import TooManyError, VaultLockedError
+from doorward.hall.model import Role
 from doorward.stores.durable import DurableBusyError
-from doorward.vault.rotations import KeysOverview, Rotations
-from doorward.vault.service import Vault
-from doorward.vault.shred import Shredding
-from doorward.vault.tls import TransportOverview
+from doorward.vault.model import (
+    BackupsPanel,
+    CertificatesPanel,
+    KeysPanel,
+    RingPanel,
+    RotationPanel,
+    ShreddingPanel,
+    TransportPanel,
+)
+from doorward.vault.panels import VaultParts, panels_of, rotation_of
 
+PAGE: Final = "/console/vault"
+STATE: Final = "/api/v1/vault"
+_BEGUN: Final = "begun"
+_RUNNING: Final = "running"
 _MOST_STREAMS: Final = 32
 _STREAM_STEPS: Final = 300
 _STEP_SECONDS: Final = 2.0
@@ -31,47 +40,15 @@ class RotationBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     with_data_keys: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaultParts:
-    """What the page shows. `transport`: of the listener with TLS in this process; None: there is none."""
-
-    vault: Vault
-    rotations: Rotations
-    shredding: Shredding
-    transport: Callable[[], TransportOverview] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RingPanel:
-    """The key ring: its id, whether it is open, what opened it, and what is known of that key."""
-
-    ring_id: str
-    is_locked: bool
-    lock: str = ""  # empty: the ring is in memory only
-    key: str = ""
-    locks_at: float | None = None  # Unix seconds; None: it will not lock itself
-
-
-@dataclass(frozen=True, slots=True)
-class Panels:
-    """Everything on the page."""
-
-    ring: RingPanel
-    keys: KeysOverview
-    shredded: int
-    receipt: ShredReceipt | None
-    transport: TransportOverview | None
-
-
 def routes(parts: VaultParts, desk: Desk) -> list[Route]:
     """Page and JSON API of the vault."""
     console, api = VaultConsole(parts, desk), VaultApi(parts, desk)
     return [
-        Route("/console/vault", console.page, methods=["GET"]),
-        Route("/console/vault/events", console.events, methods=["GET"]),
-        Route("/console/vault/rotations", console.rotate, methods=["POST"]),
-        Route("/api/v1/vault", api.show, methods=["GET"]),
-        Route("/api/v1/vault/rotations", api.rotate, methods=["POST"]),
+        Route(PAGE, console.page, methods=["GET"]),
+        Route(f"{PAGE}/events", console.events, methods=["GET"]),
+        Route(f"{PAGE}/rotations", console.rotate, methods=["POST"]),
+        Route(STATE, api.show, methods=["GET"]),
+        Route(f"{STATE}/rotations", api.rotate, methods=["POST"]),
     ]
 
 
@@ -84,17 +61,19 @@ class VaultConsole:
         self._streams = 0
 
     async def page(self, request: Request) -> Response:
-        """Ring, keys, rotation, shredding, transport."""
+        """Ring, keys, rotation, transport, certificates, shredding, backups."""
         self._desk.standing(request, Role.ADMIN)
         panels = await panels_of(self._parts)
-        return self._desk.page(request, "vault/vault.html", panels=panels, figures=_live(self._parts))
+        asked = request.query_params.get("rotation", "")
+        told = asked if asked in {_BEGUN, _RUNNING} else ""
+        return self._desk.page(request, "vault/vault.html", panels=panels, figures=_live(self._parts), told=told)
 
     async def rotate(self, request: Request) -> Response:
         """Begin a rotation; one that runs goes on."""
         self._desk.standing(request, Role.ADMIN)
         body = await self._desk.body(request, RotationBody)
-        self._parts.rotations.begin(with_data_keys=body.with_data_keys)
-        return RedirectResponse("/console/vault", 303)
+        is_ours = _begun(self._parts, body)
+        return RedirectResponse(f"{PAGE}?rotation={_BEGUN if is_ours else _RUNNING}", 303)
 
     async def events(self, request: Request) -> Response:
         """Server-sent events: how far this process's rotation is. A stream ends after ten minutes."""
@@ -124,71 +103,104 @@ class VaultApi:
     async def show(self, request: Request) -> Response:
         """The state of the vault."""
         self._desk.standing(request, Role.ADMIN)
-        return JSONResponse(_values(await panels_of(self._parts)))
+        panels = await panels_of(self._parts)
+        return JSONResponse(
+            {
+                "ring": _ring(panels.ring),
+                "keys": _keys(panels.keys),
+                "rotation": _rotation(panels.rotation),
+                "shredding": _shredding(panels.shredding),
+                "transport": panels.transport and _transport(panels.transport),
+                "certificates": panels.certificates and _certificates(panels.certificates),
+                "backups": panels.backups and _backups(panels.backups),
+            }
+        )
 
     async def rotate(self, request: Request) -> Response:
-        """Begin a rotation.
+        """Begin a rotation; `Location` is where to see how far it is.
 
         Raises:
-            DurableBusyError: this process is at one.
+            DurableBusyError: this process is at one. VaultLockedError: there is no key to wrap anything with.
         """
         self._desk.standing(request, Role.ADMIN)
         body = await self._desk.body(request, RotationBody)
-        if not self._parts.rotations.begin(with_data_keys=body.with_data_keys):
+        if not _begun(self._parts, body):
             raise DurableBusyError
-        return JSONResponse({"begun": True}, 202)
+        return JSONResponse(_rotation(rotation_of(self._parts.rotations)), 202, {"Location": STATE})
 
 
-async def panels_of(parts: VaultParts) -> Panels:
-    """What the page shows, as it is now.
-
-    Raises:
-        StoreUnavailableError: the database is away.
-    """
-    keys = await parts.rotations.overview()
-    shredded, receipt = await parts.shredding.overview()
-    transport = parts.transport() if parts.transport else None
-    return Panels(_ring(parts.vault), keys, shredded, receipt, transport)
-
-
-def _ring(vault: Vault) -> RingPanel:
-    if vault.keeper is None:
-        return RingPanel(vault.ring_id, vault.is_locked)
-    known = vault.keeper.overview()
-    return RingPanel(vault.ring_id, vault.is_locked, known["lock"], known["key"], known["locks_at"])
+def _begun(parts: VaultParts, body: RotationBody) -> bool:
+    if parts.vault.is_locked:
+        raise VaultLockedError
+    return parts.rotations.begin(with_data_keys=body.with_data_keys)
 
 
 def _live(parts: VaultParts) -> dict[str, int]:
-    figures = parts.rotations.figures()
-    return {
-        "rewrapped": int(figures["vault_rotation_rewrapped"]),
-        "resealed": int(figures["vault_rotation_resealed_people"]),
-        "in_memory": len(parts.vault.data_keys),
-    }
+    known = rotation_of(parts.rotations)
+    return {"rewrapped": known.rewrapped, "resealed": known.people, "in_memory": len(parts.vault.data_keys)}
 
 
-def _values(panels: Panels) -> dict[str, Any]:
-    ring, keys, transport = panels.ring, panels.keys, panels.transport
+# --- panels as JSON values ---
+
+
+def _ring(ring: RingPanel) -> dict[str, Any]:
     return {
-        "ring": {
-            "id": ring.ring_id, "locked": ring.is_locked, "lock": ring.lock, "key": ring.key,
-            "locks_at": ring.locks_at,
-        },
-        "kek_version": keys.kek_version,
-        "kek_made_at": keys.kek_made_at,
-        "data_keys": [{"kek_version": version, "number": number} for version, number in sorted(keys.data_keys.items())],
-        "rotating": keys.is_rotating,
-        "left": keys.left,
-        "shredded": panels.shredded,
-        "transport": None if transport is None else _transport_values(transport),
+        "id": ring.ring_id, "state": ring.state, "lock": ring.lock, "key": ring.key, "since": ring.since,
+        "locks_at": ring.locks_at,
     }  # fmt: skip
 
 
-def _transport_values(transport: TransportOverview) -> dict[str, Any]:
+def _keys(keys: KeysPanel) -> dict[str, Any]:
     return {
-        "expires_at": transport.expires_at,
-        "handshakes": [
-            {"version": version, "group": group, "suite": suite, "number": number}
-            for (version, group, suite), number in sorted(transport.handshakes.items())
-        ],
+        "kek_version": keys.kek_version,
+        "kek_made_at": keys.kek_made_at,
+        "data_keys": [{"kek_version": version, "number": number} for version, number in keys.data_keys],
+        "rotating": keys.is_rotating,
+        "left": keys.left,
     }
+
+
+def _rotation(rotation: RotationPanel) -> dict[str, Any]:
+    return {
+        "running": rotation.is_running, "stage": rotation.stage, "version": rotation.version,
+        "rewrapped": rotation.rewrapped, "people": rotation.people, "kept": rotation.kept, "done": rotation.is_done,
+        "waits_until": rotation.waits_until,
+    }  # fmt: skip
+
+
+def _shredding(shredding: ShreddingPanel) -> dict[str, Any]:
+    receipt = shredding.receipt
+    return {
+        "number": shredding.number,
+        "last_receipt_id": receipt and receipt.receipt_id,
+        "last_at": receipt and receipt.shredded_at,
+        "public_key": shredding.public_key,
+    }
+
+
+def _transport(transport: TransportPanel) -> dict[str, Any]:
+    names = ("version", "group", "suite", "number")
+    return {
+        "names": list(transport.names),
+        "expires_at": transport.expires_at,
+        "refused": transport.refused,
+        "handshakes": [dict(zip(names, row, strict=True)) for row in transport.handshakes],
+        "failures": dict(transport.failures),
+        "post_quantum_percent": transport.post_quantum_percent,
+    }
+
+
+def _certificates(certificates: CertificatesPanel) -> dict[str, Any]:
+    return {
+        "authority": certificates.authority, "domains": list(certificates.domains),
+        "expires_at": certificates.expires_at, "renew_at": certificates.renew_at,
+        "failures": certificates.failures, "problem": certificates.problem,
+        "retry_at": certificates.retry_at or None,
+    }  # fmt: skip
+
+
+def _backups(backups: BackupsPanel) -> dict[str, Any]:
+    return {
+        "made_at": backups.made_at, "size_bytes": backups.size_bytes, "drilled_at": backups.drilled_at,
+        "drill_failed": backups.drill_failed,
+    }  # fmt: skip
