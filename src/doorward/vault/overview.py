@@ -43,11 +43,13 @@ class KekCount:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseKeys:
-    """What the database says. `problem`: why it could not be asked."""
+    """What the database says. `problem`: why it could not be asked. `left`: data keys under an older key."""
 
     ring_id: str | None = None
     keks: tuple[KekCount, ...] = ()
     problem: str = ""
+    is_rotating: bool = False
+    left: int = 0
 
 
 def ring_values(site: Site) -> dict[str, Any]:
@@ -104,11 +106,12 @@ def _counted(connection: Connection) -> DatabaseKeys:
     if ring_id is None:
         return DatabaseKeys(problem="not sealed yet")
     counts = tables.count_keys(connection)
-    keks = (
+    keks = tuple(
         KekCount(one.version, KekState(one.state).value, one.created_at, counts.get(one.version, 0))
         for one in tables.all_keks(connection)
     )
-    return DatabaseKeys(ring_id, tuple(keks))
+    older = keks[:-1]
+    return DatabaseKeys(ring_id, keks, is_rotating=bool(older), left=sum(one.data_keys for one in older))
 
 
 def _files(site: Site) -> list[Path]:

@@ -4,9 +4,11 @@ import json
 import os
 import secrets
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,18 @@ def test_the_keys_in_the_database_are_counted():
     assert any("no recovery sheet" in text for text in status["warnings"])
     text = run(app, ["vault", "status"]).stdout
     assert "version 1, active, wraps 1 data keys" in text
+    assert "rotation" not in text
+
+
+def test_a_rotation_that_is_not_at_its_end_is_shown_with_what_is_left():
+    assert run(app, ["admin", "link"]).exit_code == 0
+    with closing(sqlite3.connect("data/doorward.db")) as rows:  # as one leaves it that was killed at its beginning
+        rows.execute("INSERT INTO vault_keks SELECT 2, sealed, 'active', created_at FROM vault_keks")
+        rows.execute("UPDATE vault_keks SET state = 'deactivated' WHERE version = 1")
+        rows.commit()
+    database = told("status")["database"]
+    assert (database["is_rotating"], database["left"]) == (True, 1)
+    assert "1 data keys are still wrapped by an older key" in run(app, ["vault", "status"]).stdout
 
 
 def test_mistakes_are_told_in_words():
