@@ -53,6 +53,18 @@ GOALS = {
         "≥ 350,000", 350_000, at_least=True, about="envelopes opened without rows, a second and core"
     ),
     "blind_lookup_added_us": Goal("≤ 60 µs", 60, at_least=False, about="what a blind index adds to a look-up"),
+    "token_path_slowdown": Goal(
+        "≤ 3 %", 3, at_least=False, about="what sealed rows add to the cost of a streamed answer, recording off"
+    ),
+    "token_path_slowdown_recording": Goal(
+        "≤ 3 %", 3, at_least=False, about="what sealed rows and the recording of every exchange add to it"
+    ),
+    "rotation_s_per_million": Goal(
+        "≤ 60 s", 60, at_least=False, about="wrapping the data keys of a million people anew, beside live load"
+    ),
+    "rotation_existing_p99_ratio": Goal(
+        "≤ 1.10", 1.10, at_least=False, about="existing users' p99 during that rotation against before"
+    ),
     "install": Goal("≤ 30", 30, at_least=False, about="runtime packages"),
     "install_wheel_mb": Goal("≤ 2 MB", 2, at_least=False, about="the wheel"),
     "install_memory_mb": Goal("≤ 150 MB", 150, at_least=False, about="memory of `doorward serve` at rest"),

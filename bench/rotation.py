@@ -3,10 +3,11 @@
 `python bench/rotation.py --people 20000` for a smaller number; the figure is scaled to a million.
 
 1. A server on SQLite; data keys of so many people are put into its rows, wrapped as the vault wraps them.
-2. Existing users ask `/authorize` at a steady pace for some seconds, for comparison.
+2. Existing users ask `/authorize` and, through the relay, the AI service's `/v1/models`, in turn and at a steady pace,
+   for some seconds, for comparison.
 3. They go on, turn after turn, while `doorward vault rotate` runs as a process of its own at the lowest priority, until
    it ends. A request that is not answered with 200 fails the benchmark.
-4. Seconds: of the whole command, scaled. The p99's change: the median of the turns within the rotation against the
+4. Seconds: of the whole command with its start, scaled, so that a small number of people looks slow. The p99's change: the median of the turns within the rotation against the
    median of as many turns before. A turn that the rotation's end cuts off counts like the others.
 """
 
@@ -29,6 +30,7 @@ from doorward.vault.envelope import new_key
 from doorward.vault.model import WrappedKey
 from doorward.vault.opening import open_vault
 from doorward.vault.rotate_tables import add_versions
+from load import request
 from served import Served, figures_out
 from steady import Steady
 
@@ -74,13 +76,13 @@ async def fill(environment: Mapping[str, str], people: int) -> None:
         await database.close()
 
 
-def turn(existing: Steady, served: Served, ask: bytes) -> float:
+def turn(existing: Steady, served: Served, asks: list[bytes]) -> float:
     """The 99th percentile of a few seconds, in milliseconds.
 
     Raises:
         SystemExit: somebody was not served.
     """
-    existing.begin(served.where, [ask], EXISTING_PER_SECOND, TURN_SECONDS)
+    existing.begin(served.where, asks, EXISTING_PER_SECOND, TURN_SECONDS)
     answers = existing.result()
     if set(answers.statuses) != {200} or answers.unanswered:
         raise SystemExit(f"existing users were not served: {answers.statuses}, {answers.unanswered} unanswered")
@@ -90,17 +92,18 @@ def turn(existing: Steady, served: Served, ask: bytes) -> float:
 def measure(people: int) -> tuple[float, int, list[float], list[float]]:
     """Seconds of the rotation, how many keys it wrapped, and the 99th percentiles before and during."""
     with Watched() as served:
-        ask = served.authorize(served.key())
+        key = served.key()
+        asks = [served.authorize(key), request("GET", "/v1/models", {"Authorization": f"Bearer {key}"})]
         asyncio.run(fill(served.environment, people))
         existing = Steady()
-        turn(existing, served, ask)  # warms up
-        before = [turn(existing, served, ask) for _ in range(TURNS_BEFORE)]
+        turn(existing, served, asks)  # warms up
+        before = [turn(existing, served, asks) for _ in range(TURNS_BEFORE)]
         started, during = time.perf_counter(), []
         rotation = served.begin_rotation()
         with ThreadPoolExecutor(1) as waiter:  # a turn would notice the end up to three seconds late
             ending = waiter.submit(lambda: (rotation.communicate(), time.perf_counter()))
             while not ending.done():
-                during.append(turn(existing, served, ask))
+                during.append(turn(existing, served, asks))
             (out, error), ended = ending.result()
         existing.stop()
         if rotation.returncode:
