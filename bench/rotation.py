@@ -7,8 +7,9 @@
    for some seconds, for comparison.
 3. They go on, turn after turn, while `doorward vault rotate` runs as a process of its own at the lowest priority, until
    it ends. A request that is not answered with 200 fails the benchmark.
-4. Seconds: of the whole command with its start, scaled, so that a small number of people looks slow. The p99's change: the median of the turns within the rotation against the
-   median of as many turns before. A turn that the rotation's end cuts off counts like the others.
+4. Seconds: of the whole command with its start, scaled, so that a small number of people looks slow. The p99's change:
+   the median of the turns within the rotation against the median of as many turns before. A turn that the rotation's
+   end cuts off counts like the others.
 """
 
 import argparse
