@@ -11,6 +11,7 @@
 """
 
 import contextlib
+import errno
 import hashlib
 import marshal
 import os
@@ -86,6 +87,8 @@ def _sqlite_snapshot(source: Path, beside: Path) -> Iterator[Snapshot]:
                 reader.backup(writer)
                 writer.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise StoreUnavailableError(f"The database cannot be copied: {error}.", retry_after_seconds=5) from error
         except sqlite3.DatabaseError as error:
             raise StoreSetupError(f"{source} is not a whole Doorward database ({error}).") from error

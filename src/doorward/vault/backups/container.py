@@ -70,7 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Writer:
     """Writes a backup into an open file."""
 
-    def __init__(self, file: BinaryIO, head: Head, recipient: Recipient) -> None:
+    def __init__(self, file: BinaryIO, head: Head, recipient: Recipient, chunk_bytes: int = CHUNK_BYTES) -> None:
         """Write the beginning."""
         start = _start_of(head)
         key = os.urandom(_KEY_BYTES)
@@ -79,6 +79,7 @@ class Writer:
         file.write(start)
         self._file = file
         self._cipher = _cipher(key, start)
+        self._chunk_bytes = chunk_bytes
         self._buffer = bytearray()
         self._count = 0
 
@@ -86,9 +87,10 @@ class Writer:
         """Add a piece."""
         self._buffer += _PIECE.pack(kind, len(data))
         self._buffer += data
-        while len(self._buffer) > CHUNK_BYTES:  # never the last one, which `finish` marks
-            self._seal(bytes(self._buffer[:CHUNK_BYTES]), is_last=False)
-            del self._buffer[:CHUNK_BYTES]
+        size = self._chunk_bytes
+        while len(self._buffer) > size:  # never the last one, which `finish` marks
+            self._seal(bytes(self._buffer[:size]), is_last=False)
+            del self._buffer[:size]
 
     def finish(self, manifest: Manifest) -> None:
         """Add the manifest and end the payload."""
@@ -103,13 +105,14 @@ class Writer:
 class Reader:
     """Reads a backup; whatever it gives out is genuine, but only at the end is it sure to be whole."""
 
-    def __init__(self, file: BinaryIO, identity: Identity | None) -> None:
+    def __init__(self, file: BinaryIO, identity: Identity | None, chunk_bytes: int = CHUNK_BYTES) -> None:
         """Read the beginning. Without an identity there is only the head.
 
         Raises:
             BackupError: not a backup. BackupTooNewError, BackupForeignError, BackupDamagedError: see there.
         """
         self._file = file
+        self._sealed_bytes = chunk_bytes + _TAG_BYTES
         self.head, start = _read_head(file)
         self._cipher: AESGCM | None = None
         if identity is None:
@@ -117,7 +120,12 @@ class Reader:
         if identity.kind != self.head.opened_by:
             raise BackupForeignError(f"The backup opens with another kind of key: {self.head.opened_by}.")
         wrapped = _sized(file, _LARGEST_WRAPPED)
-        key = identity.unwrap(wrapped, hashlib.sha256(start).digest())
+        try:
+            key = identity.unwrap(wrapped, hashlib.sha256(start).digest())
+        except BackupForeignError as error:
+            if identity.ring_id == self.head.ring:
+                raise BackupDamagedError from error
+            raise
         self._cipher = _cipher(key, start + _LENGTH.pack(len(wrapped)) + wrapped)
 
     def pieces(self) -> Iterator[tuple[bytes, bytes]]:
@@ -143,10 +151,10 @@ class Reader:
     def _chunks(self) -> Iterator[bytes]:
         if self._cipher is None:
             raise BackupError("Without its key a backup cannot be read.")
-        following = self._file.read(CHUNK_BYTES + _TAG_BYTES)
+        following = self._file.read(self._sealed_bytes)
         count, is_last = 0, False
         while not is_last:
-            sealed, following = following, self._file.read(CHUNK_BYTES + _TAG_BYTES)
+            sealed, following = following, self._file.read(self._sealed_bytes)
             is_last = not following
             try:
                 yield self._cipher.decrypt(_NONCE.pack(count, is_last), sealed, None)

@@ -2,7 +2,8 @@
 
 import errno
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -69,23 +70,34 @@ def make(source: Source, target: Path, now: float, *, overwrites: bool = False, 
         raise BackupError(f"{target} exists already; choose another name, or overwrite it with --force.")
     began = time.monotonic()
     url = parse_url(source.database_url)
-    try:
-        with copies.private_file(target) as unfinished, copies.snapshot(url, target) as rows:
+    with explained(target), copies.private_file(target) as unfinished:
+        with copies.snapshot(url, target) as rows:
             head = Head(
                 database=url.get_backend_name(), revision=rows.revision, ring=source.ring_id, made_at=now,
                 program=__version__, opened_by=source.seals_for.kind,
             )  # fmt: skip
             with unfinished.open("wb") as file:
                 manifest = _write(Writer(file, head, source.seals_for), rows, tell or silent)
-            copies.flush(unfinished)
-            size = unfinished.stat().st_size
-            unfinished.replace(target)
-            copies.flush(target.parent)
+        copies.flush(unfinished)
+        size = unfinished.stat().st_size
+        unfinished.replace(target)
+        copies.flush(target.parent)
+    return Made(str(target), size, manifest.body_bytes, rows.revision, source.seals_for.kind, time.monotonic() - began)
+
+
+@contextmanager
+def explained(target: Path) -> Iterator[None]:
+    """Around what writes `target`.
+
+    Raises:
+        BackupError: instead of an OSError.
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise BackupError(f"There is no room for {target}; nothing of it was left behind.") from error
         raise BackupError(f"{target} cannot be written: {error.strerror}.") from error
-    return Made(str(target), size, manifest.body_bytes, rows.revision, source.seals_for.kind, time.monotonic() - began)
 
 
 def silent(_done: int, _total: int) -> None:

@@ -46,6 +46,11 @@ class Identity(Protocol):
         """Of which kind of recipient it is the private side."""
         ...
 
+    @property
+    def ring_id(self) -> str:
+        """Whose backups it opens: a key ring's id, empty for anybody's."""
+        ...
+
     def unwrap(self, wrapped: bytes, head: bytes) -> bytes:
         """The file's key.
 
@@ -62,6 +67,7 @@ class RingRecipient:
 
     def __init__(self, ring: Ring) -> None:
         """Derive the key pair."""
+        self.ring_id = ring.ring_id
         seed = HKDF(SHA256(), _MLKEM_SEED_BYTES + _X25519_BYTES, salt=None, info=b"doorward/backup/1").derive(
             ring.backup_root
         )
@@ -104,6 +110,7 @@ class AgeIdentity:
     """The private side of an age recipient, `AGE-SECRET-KEY-1…`."""
 
     kind = AGE
+    ring_id = ""
 
     def __init__(self, text: str) -> None:
         """Read the file that `age-keygen` wrote, or its one line.

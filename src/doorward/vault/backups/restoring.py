@@ -31,7 +31,7 @@ from doorward.vault.backups.errors import (
     BackupTooNewError,
     DrillFailedError,
 )
-from doorward.vault.backups.making import Source, Tell, make, silent
+from doorward.vault.backups.making import Source, Tell, explained, make, silent
 from doorward.vault.backups.recipients import Identity
 
 Replay = Callable[[Connection], None]
@@ -105,7 +105,7 @@ def drill(path: Path, identity: Identity, database_url: str, *, tell: Tell | Non
         _same_kind(reader.head, database_url)
         body = _Body(reader)
         if url.get_backend_name() == "sqlite":
-            with copies.private_file(path.with_name(f"{path.name}.drill")) as scratch:
+            with explained(path.parent), copies.private_file(path.with_name(f"{path.name}.drill")) as scratch:
                 wanted = _fill(scratch, body.pieces(told))
                 copies.check_whole(scratch)
                 if _hash_of(scratch) != wanted:
@@ -166,7 +166,7 @@ def _restore_sqlite(source: Source, pieces: Iterator[bytes], replays: Replay | N
     url = parse_url(source.database_url)
     path = file_of(url)
     had_one = path is not None and path.exists() and path.stat().st_size > 0
-    with copies.loading_sqlite(url) as new:
+    with explained(Path(str(path))), copies.loading_sqlite(url) as new:
         _fill(new, pieces)
         copies.check_whole(new)
         if replays is not None:
