@@ -7,6 +7,7 @@ from doorward.house import FORGETS
 from doorward.stores.outbox import Outbox
 from doorward.stores.schema import METADATA
 from doorward.stores.sql import Database
+from doorward.vault.honey import Honey
 from doorward.vault.service import Vault
 from doorward.vault.shred import Shredding
 from doorward.vault.shred_list import ShredList
@@ -36,3 +37,8 @@ def shredding_of(database: Database, outbox: Outbox, clock: Clock, kept: ShredLi
     shredding = Shredding(vault_of(database), database, outbox, clock, kept)
     shredding.forgets = FORGETS
     return shredding
+
+
+def honey_of(database: Database, outbox: Outbox, clock: Clock) -> Honey:
+    """The honey of a database that `open_rows` opened; it knows of none before `load`."""
+    return Honey(vault_of(database), database, outbox, shredding_of(database, outbox, clock), clock)

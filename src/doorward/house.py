@@ -45,6 +45,7 @@ from doorward.upstream.service import Upstream
 from doorward.upstream.simulator import Simulator
 from doorward.vault.acme import AcmeParts, Certificates
 from doorward.vault.backups.service import BackupParts, Backups
+from doorward.vault.honey import Honey
 from doorward.vault.locks.lock import Lock
 from doorward.vault.opening import open_vault
 from doorward.vault.prune import KeyPruning
@@ -75,6 +76,7 @@ class Stores:
     outbox: Outbox
     postbox: Postbox
     shredding: Shredding
+    honey: Honey
 
     @classmethod
     def open(cls, config: Config, clock: Clock, vault: Vault) -> Self:
@@ -89,7 +91,8 @@ class Stores:
         shredding = Shredding(vault, database, outbox, clock, kept)
         shredding.forgets = FORGETS
         shredding.hear(bus)
-        return cls(vault, database, counters, bus, outbox, Postbox(database, clock, config.mail), shredding)
+        honey = Honey(vault, database, outbox, shredding, clock)
+        return cls(vault, database, counters, bus, outbox, Postbox(database, clock, config.mail), shredding, honey)
 
     async def close(self) -> None:
         """Close both."""
@@ -119,7 +122,15 @@ class House:
         self.certificates = _certificates(self.config, self.stores, self.clock)
         self.rotations = self.rotations_at(GENTLE)
         self.backups = _backups(self.config, self.stores, self.clock)
-        rooms = (self.stores.vault, self.stores.shredding, self.gate, self.accounts, self.upstream, self.caretaker)
+        rooms = (
+            self.stores.vault,
+            self.stores.shredding,
+            self.stores.honey,
+            self.gate,
+            self.accounts,
+            self.upstream,
+            self.caretaker,
+        )
         pruning = KeyPruning(self.stores.vault.data_keys, self.stores.database, self.clock)
         others = (self.certificates, self.rotations, self.backups, pruning, self.stores.outbox, self.stores.postbox)
         jobs = [job for room in (*rooms, *others) for job in room.jobs()]
@@ -161,6 +172,7 @@ class House:
             await prepare(stores.database, upgrades_postgresql=config.stores.upgrades_at_start)
             await stores.database.write(vault.bind)
             await stores.shredding.load()
+            await stores.honey.load()
             if not config.upstream.url and not for_commands:
                 simulator = Simulator.built_in(config.upstream)
                 await simulator.start()
@@ -200,7 +212,8 @@ class House:
         )  # fmt: skip
         accounts = Accounts(
             AccountsParts(
-                settings=config.accounts, secrets=keys, sealer=stores.vault, shredder=stores.shredding, clock=clock,
+                settings=config.accounts, secrets=keys, sealer=stores.vault, shredder=stores.shredding,
+                tripwire=stores.honey, clock=clock,
                 database=stores.database, counters=stores.counters, outbox=stores.outbox, postbox=stores.postbox,
                 stationery=stationery,
                 bus=stores.bus, doorkeeper=gate, waitlist=gate, meter=upstream, redeem_invitation=gate.redeem,
@@ -222,6 +235,7 @@ class House:
         await self.stores.outbox.start(delivers_once=self.is_worker)
         if self.is_worker:
             self.stores.postbox.start()
+        self.stores.honey.start()
         self.runner.start()
 
     async def close(self) -> None:
@@ -236,6 +250,7 @@ class House:
                 await write_behind()
             except UnavailableError as error:
                 _log.warning("use_not_written", code=error.code)
+        await self.stores.honey.close()
         self.accounts.close()
         if self.simulator is not None:
             await self.simulator.stop()

@@ -110,6 +110,8 @@ PLAIN = {
     "vault_certificates.chain": "shown to everybody who connects",
     "vault_data_keys.subject": IDENTIFIER,
     "vault_data_keys.wrapped": "wrapped by a key-encryption key",
+    "vault_honey.name": STATE,
+    "vault_honey.subject": IDENTIFIER,
     "vault_keks.sealed": SEALED_BY_THE_RING,
     "vault_keks.state": STATE,
     "vault_receipts.receipt_id": IDENTIFIER,

@@ -10,7 +10,7 @@
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -31,13 +31,26 @@ _WRONG_SECONDS: Final = 30.0
 class Book:
     """Answers `StandingBook`. One per process."""
 
-    def __init__(self, database: Database, clock: Clock, *, idle_seconds: float, limit: int, recalls: int) -> None:
-        """Begin empty. `limit`: entries; `recalls`: look-ups per second in the database."""
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        idle_seconds: float,
+        limit: int,
+        recalls: int,
+        missed: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """Begin empty. `limit`: entries; `recalls`: look-ups per second in the database.
+
+        `missed` is told the digest of each well-formed credential that is not in the book.
+        """
         self._database = database
         self._clock = clock
         self._idle_seconds = idle_seconds
         self._limit = limit
         self._recalls = recalls
+        self._missed = missed
         self._standings: dict[bytes, Standing] = {}
         self._digests: dict[str, bytes] = {}  # credential id -> digest, to find what a fact names
         self._used: set[bytes] = set()
@@ -69,6 +82,8 @@ class Book:
         if kind_of(credential) is None:
             return None
         digest = sha256(credential).digest()
+        if self._missed is not None:
+            self._missed(digest)
         now = self._clock.now()
         if self._wrong.get(digest, 0.0) > now:
             return None

@@ -78,6 +78,7 @@ class Login:
         """
         address = addresses.parse(email, local=True)
         mailbox = mailbox_index(self._parts, address)
+        self._parts.tripwire.mailbox_seen(mailbox, "login")
         arrival = replace(arrival, email=address.text, mailbox=address.mailbox, has_password=bool(password))
         attempt = _Attempt(arrival, address, mailbox, passwords.normalise(password), visitor)
         made_after = self._parts.clock.now() - self._parts.settings.device_lifetime_days * _DAY
@@ -168,6 +169,8 @@ class Login:
         return self._sessions.started(started)
 
     async def _finish(self, pending: Pending, visitor: Visitor) -> Entered | None:
+        self._parts.tripwire.mailbox_seen(pending.mailbox, "login")
+
         def work(connection: Connection) -> Started | None:
             known = tables.account_of_mailbox(connection, pending.mailbox)
             if known is None or not self._confirmations.use(connection, pending):

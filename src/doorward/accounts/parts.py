@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from doorward.accounts.settings import AccountsSettings
 from doorward.hall.bus import Bus
@@ -17,6 +18,23 @@ RedeemInvitation = Callable[[str], Awaitable[str]]
 """Use up an invitation of the wait-list; returns the invited e-mail address or raises a DoorwardError."""
 
 
+class Tripwire(Protocol):
+    """The vault's honey records, as far as accounts meet them. Nothing here waits or raises."""
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Ids of the accounts that no list shows."""
+        ...
+
+    def mailbox_seen(self, mailbox: bytes, where: str) -> None:
+        """Somebody used the address with this blind index, to `login` or `signup`."""
+        ...
+
+    def credential_seen(self, digest: bytes) -> None:
+        """Somebody showed a credential that is not in the book."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountsParts:
     """Stores, doors to other rooms, and settings."""
@@ -25,6 +43,7 @@ class AccountsParts:
     secrets: Secrets
     sealer: Sealer
     shredder: Shredder
+    tripwire: Tripwire
     clock: Clock
     database: Database
     counters: Counters

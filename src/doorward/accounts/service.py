@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from doorward.accounts import credential_tables, passwords, tables
 from doorward.accounts.book import Book
 from doorward.accounts.confirmations import Confirmations
+from doorward.accounts.decoys import Decoys
 from doorward.accounts.deletion import Deletion
 from doorward.accounts.hashing import Hasher
 from doorward.accounts.keys import Keys
@@ -46,6 +47,7 @@ class Accounts:
             idle_seconds=settings.session_idle_days * _DAY,
             limit=settings.snapshot_limit,
             recalls=settings.recalls_per_second,
+            missed=parts.tripwire.credential_seen,
         )
         self.hasher = Hasher(
             memory_kib=settings.hash_memory_kib,
@@ -61,6 +63,7 @@ class Accounts:
         self.login = Login(parts, self.sessions, confirmations, self.mailing, self.hasher)
         self.welcome = Welcome(parts, self.book, self.sessions, confirmations)
         self.deletion = Deletion(parts, self.book, confirmations, self.mailing, self.hasher)
+        self.decoys = Decoys(parts, self.sessions, self.hasher)
         self._listen()
 
     async def load(self) -> None:
@@ -166,12 +169,14 @@ class Accounts:
         return None if known is None else known.account
 
     async def newest(self, after: str = "", limit: int = 50) -> list[Account]:
-        """Accounts, newest first, from behind the id `after`."""
-        return await self.parts.database.read(lambda c: tables.list_accounts(c, after, limit))
+        """Accounts, newest first, from behind the id `after`; without honey."""
+        hidden = self.parts.tripwire.hidden
+        return await self.parts.database.read(lambda c: tables.list_accounts(c, after, limit, hidden=hidden))
 
     async def count(self) -> dict[str, int]:
-        """How many accounts each lane has."""
-        return await self.parts.database.read(tables.count_accounts)
+        """How many accounts each lane has; without honey."""
+        hidden = self.parts.tripwire.hidden
+        return await self.parts.database.read(lambda c: tables.count_accounts(c, hidden))
 
     async def has_admin(self) -> bool:
         """Whether there is an administrator yet."""

@@ -72,6 +72,7 @@ class Signup:
         if not await self._mailing.has_room():  # 4
             return Waitlisted(await self._parts.waitlist.take_place(arrival), (Reason("mail.brake"),))
         mailbox = mailbox_index(self._parts, address)
+        self._parts.tripwire.mailbox_seen(mailbox, "signup")
         known = await self._parts.database.read(lambda c: tables.account_of_mailbox(c, mailbox))
         pending = Pending(  # 5
             pending_id=new_id(PREFIX, arrival.at),

@@ -1,6 +1,6 @@
 """The rows of accounts, of what waits for a code, and of what was mailed; and every question put to them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -179,22 +179,35 @@ def probationers(connection: Connection, created_before: float, limit: int) -> l
     return list(connection.execute(statement).scalars())
 
 
-def list_accounts(connection: Connection, after: str, limit: int, ids: Sequence[str] | None = None) -> list[Account]:
-    """Accounts in order of their making, from behind `after` (an id; empty: from the newest), newest first."""
+def list_accounts(
+    connection: Connection,
+    after: str,
+    limit: int,
+    ids: Sequence[str] | None = None,
+    *,
+    hidden: Collection[str] = (),
+) -> list[Account]:
+    """Accounts in order of their making, from behind `after` (an id; empty: from the newest), newest first.
+
+    `hidden`: ids of those that are left out; they are not opened either.
+    """
     statement = select(accounts).order_by(accounts.c.account_id.desc()).limit(limit)
     if after:
         statement = statement.where(accounts.c.account_id < after)
     if ids is not None:
         statement = statement.where(accounts.c.account_id.in_(ids))
+    if hidden:
+        statement = statement.where(accounts.c.account_id.not_in(hidden))
     rows = connection.execute(statement).all()
     return [
         _account(row, email) for row, email in zip(rows, open_cells(connection, rows, accounts.c.email), strict=True)
     ]
 
 
-def count_accounts(connection: Connection) -> dict[str, int]:
-    """How many accounts each lane has."""
-    rows = connection.execute(select(accounts.c.lane, func.count().label("number")).group_by(accounts.c.lane))
+def count_accounts(connection: Connection, hidden: Collection[str] = ()) -> dict[str, int]:
+    """How many accounts each lane has, but for those with a `hidden` id."""
+    counted = select(accounts.c.lane, func.count().label("number")).where(accounts.c.account_id.not_in(hidden))
+    rows = connection.execute(counted.group_by(accounts.c.lane))
     return {str(row.lane): int(row.number) for row in rows}
 
 

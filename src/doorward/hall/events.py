@@ -293,4 +293,16 @@ class RotationFailed(Event):
     reason: str  # an error's code
 
 
+@dataclass(frozen=True, kw_only=True)
+class HoneyTouched(Event):
+    """Somebody used a honey record, which nobody has an honest reason to use: an incident."""
+
+    name = "vault.honey.touched"
+
+    honey_id: str
+    kind: str  # `account`, `key` or `row`
+    where: str  # `login`, `signup`, `street` (an API key was shown) or `unsealed` (its values were opened)
+    count: int  # uses since the last such event of this record on this node
+
+
 EVENT_TYPES: dict[str, type[Event]] = {kind.name: kind for kind in Event.__subclasses__()}

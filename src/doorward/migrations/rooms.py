@@ -7,6 +7,7 @@ MODULES: Final = (
     "doorward.vault.tables",
     "doorward.vault.acme_tables",
     "doorward.vault.shred_tables",
+    "doorward.vault.honey_tables",
     "doorward.vault.backups.tables",
     "doorward.stores.outbox_tables",
     "doorward.stores.postbox_tables",

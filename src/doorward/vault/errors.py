@@ -92,3 +92,10 @@ class ReceiptError(InvalidInputError):
 
     code = "vault.receipt"
     advice = "Give the file as it was handed out, and the public key that `doorward vault status` showed."
+
+
+class HoneyFullError(ConflictError):
+    """There is no room for another honey record."""
+
+    code = "vault.honey_full"
+    advice = "Remove one that you do not need: `doorward vault honey list` and `remove`."

@@ -13,6 +13,14 @@ class KekState(StrEnum):
     DEACTIVATED = "deactivated"  # unwraps what was wrapped before
 
 
+class HoneyKind(StrEnum):
+    """What a honey record looks like."""
+
+    ACCOUNT = "account"
+    KEY = "key"
+    ROW = "row"
+
+
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
     """One version of a person's data key, wrapped by a key-encryption key."""

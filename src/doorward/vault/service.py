@@ -1,7 +1,7 @@
 """The vault: answers `Sealer` for every table of the house."""
 
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Final, Self
 
@@ -34,6 +34,8 @@ class Vault:
         self.keks = KeyEncryptionKeys(lambda: self.ring)
         self.data_keys = DataKeys(self.keks, clock)
         self._clock = clock
+        self._watched: frozenset[str] = frozenset()
+        self._when_asked: Callable[[str], None] | None = None
         self._index_key = lru_cache(maxsize=64)(self._new_index_key)
 
     @classmethod
@@ -103,6 +105,9 @@ class Vault:
     ) -> Mapping[str, PersonKeys]:
         """See `Sealer.keys_of`."""
         self._must_be_open()
+        if self._watched:
+            subjects = list(subjects)
+            self._report(subjects)
         return self.data_keys.of(connection, subjects, renewed=renewed)
 
     def index(self, column: str, value: bytes | str, size: int = 16) -> bytes:
@@ -114,6 +119,13 @@ class Vault:
         """See `Sealer.subject_of`."""
         number = int.from_bytes(self.index("vault.subject", mailbox, _SUBJECT_BYTES), "big")
         return f"{MAILBOX_PREFIX}_{text_of_number(number)}"
+
+    def watch(self, subjects: frozenset[str], when_asked: Callable[[str], None]) -> None:
+        """Call `when_asked` when somebody asks for the keys of one of these subjects to read with; instead of before.
+
+        The vault's own work does not ask: a rotation goes to the data keys themselves.
+        """
+        self._watched, self._when_asked = subjects, when_asked
 
     # --- the house ---
 
@@ -135,6 +147,11 @@ class Vault:
 
     def _new_index_key(self, column: str) -> bytes:
         return self.ring.index_key(column)
+
+    def _report(self, subjects: Iterable[str]) -> None:
+        for subject in self._watched.intersection(subjects):
+            if self._when_asked is not None:
+                self._when_asked(subject)
 
     def _must_be_open(self) -> None:
         if self._ring is None:

@@ -27,7 +27,7 @@ from doorward.stores.outbox import Outbox
 from doorward.stores.postbox import Postbox
 from doorward.stores.settings import MailSettings
 from doorward.stores.sql import Database
-from rows import open_rows, shredding_of, vault_of
+from rows import honey_of, open_rows, shredding_of, vault_of
 
 PASSWORD = "violet anchor tuesday marmalade"
 
@@ -122,6 +122,7 @@ def _built(database: Database, clock: SteppedClock, door: Door, **settings: Any)
         secrets=Secrets("a master secret for tests, long enough"),
         sealer=vault_of(database),
         shredder=shredding_of(database, outbox, clock),
+        tripwire=honey_of(database, outbox, clock),
         clock=clock,
         database=database,
         counters=open_counters("memory://", clock),
