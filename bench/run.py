@@ -30,6 +30,7 @@ SCRIPTS = {
     "hot/sealed.py": ("sealed_reads_per_s", "sealed_raw_reads_per_s", "blind_lookup_added_us"),
     "flood.py": ("flood_existing_p99_added_ms",),
     "rotation.py": ("rotation_s_per_million", "rotation_existing_p99_ratio"),
+    "recording.py": ("token_path_slowdown", "token_path_slowdown_recording"),
     "signup.py": ("signup_vs_argon2",),
     "demo.py": ("demo",),
 }

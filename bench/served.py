@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,12 +53,16 @@ def figures_out(figures: dict[str, Figure]) -> None:
 class Served:
     """The server, from `with` to its end. The load goes to the other cores."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, program: tuple[str, ...] = ("-m", "doorward")
+    ) -> None:
+        """`settings` are added to those of every benchmark; `program` is what Python runs."""
+        self._program = program
         self._folder = TemporaryDirectory(prefix="doorward-bench-")
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.where: tuple[str, int] = ("127.0.0.1", probe.getsockname()[1])
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DOORWARD_")}
-        self._environment = kept | SETTINGS
+        self._environment = kept | SETTINGS | dict(settings or {})
         self._environment["DOORWARD_SERVER_PORT"] = str(self.where[1])
         self._environment["DOORWARD_SERVER_TRUSTED_PROXIES"] = "127.0.0.0/8"
         self._environment["DOORWARD_STORES_DATA_DIRECTORY"] = self._folder.name
@@ -66,7 +70,7 @@ class Served:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", "doorward", "serve"]
+        command = ["taskset", "-c", str(SERVER_CORE), sys.executable, *self._program, "serve"]
         os.sched_setaffinity(0, LOAD_CORES)
         self.process = subprocess.Popen(command, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + READY_WITHIN_SECONDS
@@ -101,7 +105,7 @@ class Served:
 
     def command(self, *words: str) -> dict[str, Any]:
         """A command's JSON."""
-        line = [sys.executable, "-m", "doorward", *words, "--json"]
+        line = [sys.executable, *self._program, *words, "--json"]
         done = subprocess.run(line, env=self._environment, capture_output=True, check=True, timeout=60)
         found: dict[str, Any] = json.loads(done.stdout)
         return found
