@@ -37,11 +37,19 @@ from doorward.stores.settings import StoresSettings
 from doorward.upstream import commands as upstream_commands
 from doorward.upstream import recording_commands
 from doorward.upstream.recordings import Recordings
-from doorward.vault import acme_commands, rotate_commands, selftest_commands, shred_commands, tls_commands
+from doorward.vault import (
+    acme_commands,
+    honey_commands,
+    rotate_commands,
+    selftest_commands,
+    shred_commands,
+    tls_commands,
+)
 from doorward.vault import commands as vault_commands
 from doorward.vault.acme import Certificates
 from doorward.vault.backups import commands as backup_commands
 from doorward.vault.backups.commands import BackupSite
+from doorward.vault.honey_commands import Apiary
 from doorward.vault.opening import open_vault
 from doorward.vault.rotate import FAST
 from doorward.vault.rotations import Rotations
@@ -68,6 +76,7 @@ def doorward(
     """Keep an AI service open to its people while it is under attack."""
     if file is not None:
         os.environ["DOORWARD_CONFIG"] = str(file)
+    logs.configure("console", "error")  # standard output is the command's; `serve` logs as it is configured
 
 
 def loaded(path: Path | None = None) -> config.Config:
@@ -125,6 +134,13 @@ async def opened_shears() -> AsyncIterator[Shears]:
     """What deletes people of the configured house, for a command."""
     async with _opened() as house:
         yield Shears(house.accounts.deletion.by_operator, house.stores.shredding)
+
+
+@asynccontextmanager
+async def opened_apiary() -> AsyncIterator[Apiary]:
+    """The honey of the configured house, for a command."""
+    async with _opened() as house:
+        yield Apiary(house.stores.honey, house.accounts.decoys)
 
 
 @asynccontextmanager
@@ -232,6 +248,7 @@ app.add_typer(recording_commands.recordings_app(opened_recordings), name="record
 vault = vault_commands.vault_app(vault_site)
 shred_commands.register(vault, opened_shears)
 rotate_commands.register(vault, opened_rotations)
+honey_commands.register(vault, opened_apiary)
 selftest_commands.register(vault)
 app.add_typer(vault, name="vault")
 tls = tls_commands.tls_app(tls_site)

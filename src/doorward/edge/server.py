@@ -269,7 +269,7 @@ def build_view(
 ) -> HouseView:  # fmt: skip
     """What the application may see of the house; `more` and `transport` are of the listeners."""
     rooms = (house.gate, house.accounts, house.upstream, house.stores.vault, house.certificates)
-    others = (house.rotations, house.backups)
+    others = (house.rotations, house.backups, house.stores.honey)
     stores = house.stores
     vault = VaultParts(
         vault=stores.vault, rotations=house.rotations, shredding=stores.shredding, clock=house.clock,
