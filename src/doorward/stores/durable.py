@@ -5,7 +5,8 @@
 2. DBOS writes every state down in a database of its own: a SQLite file beside the rows, or the schema `dbos` in the
    same PostgreSQL. Whoever opens it next continues what a killed process has left.
 3. One process at a time does such work: the others are told so.
-4. A step may run twice (killed after its effect, before it was remembered), so it must bear that.
+4. A step may run twice (killed after its effect, before it was remembered), so it must bear that. So it may begin
+   anew: a SQLite file that is damaged is set aside, because it holds nothing but how far a work was.
 
 DBOS is loaded when it is first needed: importing it takes most of a second.
 """
@@ -18,10 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from sqlalchemy import URL, text
+from sqlalchemy.exc import DBAPIError
 
 from doorward.hall.errors import ConflictError
-from doorward.stores.errors import StoreSetupError
+from doorward.stores.errors import StoreDamagedError, StoreSetupError
 from doorward.stores.faults import translated
 from doorward.stores.postgresql import make_engine
 from doorward.stores.sqlite import file_of
@@ -33,6 +36,7 @@ FILE_NAME: Final = "durable.db"
 _LOCK_NUMBER: Final = 0x776F726B  # "work": any number that every Doorward agrees on
 _VERSION: Final = "1"  # of the states: what was begun under another one is not continued
 _WORKFLOW: Final = "doorward.work"
+_log = structlog.get_logger("doorward.stores")
 
 
 class DurableBusyError(ConflictError):
@@ -51,14 +55,24 @@ def run(url: URL, kind: str, state: State, step: Step) -> State:
         DurableBusyError: another process does it. Whatever `step` raises ends the work, and passes through.
         StoreSetupError: a database in memory keeps nothing. StoreUnavailableError: the database is away.
     """
-    with _alone(url), _launched(url, kind, step) as work:
-        return work(state)
+    with _alone(url):
+        try:
+            with _launched(url, kind, step) as work:
+                return work(state)
+        except DBAPIError as error:
+            shown = translated(error)
+            if url.get_backend_name() != "sqlite" or not isinstance(shown, StoreDamagedError):
+                raise shown from error
+            _set_aside(_file(url))
+        with _launched(url, kind, step) as work:  # begun anew: what was done is in the rows
+            return work(state)
 
 
 @contextlib.contextmanager
 def _launched(url: URL, kind: str, step: Step) -> Iterator[Callable[[State], State]]:
     logging.getLogger("dbos").addHandler(logging.NullHandler())  # before its own, which writes to the terminal
     logging.getLogger("dbos").setLevel(logging.ERROR)
+    _make_private(url)
     from dbos import DBOS  # noqa: PLC0415  # loaded late, see above
 
     DBOS(
@@ -97,8 +111,6 @@ def _alone(url: URL) -> Iterator[None]:
         path = _file(url)
         lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            with contextlib.suppress(FileExistsError):  # DBOS would make it readable for all
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError as error:
@@ -128,6 +140,19 @@ def _advisory_lock(url: URL) -> Iterator[None]:
         engine.dispose()
     if not is_ours:
         raise DurableBusyError
+
+
+def _make_private(url: URL) -> None:
+    if url.get_backend_name() == "sqlite":
+        with contextlib.suppress(FileExistsError):  # DBOS would make it readable for all
+            os.close(os.open(_file(url), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _set_aside(path: Path) -> None:
+    for suffix in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.replace(path.with_name(f"{path.name}.damaged"))
+    _log.warning("durable_file_set_aside", file=path.name)
 
 
 def _system_url(url: URL) -> str:
