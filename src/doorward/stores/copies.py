@@ -29,11 +29,11 @@ from sqlalchemy import URL, Connection
 
 from doorward.stores import pg_tools
 from doorward.stores.errors import SchemaTooNewError, StoreSetupError, StoreUnavailableError
-from doorward.stores.sqlite import file_of, hold_in_use, make_engine, release
+from doorward.stores.sqlite import MMAP_BYTES, file_of, hold_in_use, make_engine, release
 from doorward.stores.upgrade import configuration
 
-_ROWS_AT_ONCE: Final = 200
-_SAMPLE_ROWS: Final = 10_000
+_ROWS_AT_ONCE: Final = 100
+_SAMPLES: Final = 100  # of that many rows
 _UNFINISHED: Final = re.compile(r"\..+\.(?P<process>[0-9]+)\.unfinished(-wal|-shm|-journal)?")
 _MARSHAL_VERSION: Final = 2  # later versions write the same values in more than one way
 
@@ -83,6 +83,7 @@ def _sqlite_snapshot(source: Path, beside: Path) -> Iterator[Snapshot]:
                 contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reader,
                 contextlib.closing(sqlite3.connect(copy)) as writer,
             ):
+                reader.execute(f"PRAGMA mmap_size={MMAP_BYTES}")
                 writer.execute("PRAGMA synchronous=OFF")  # it is gone in a moment
                 reader.backup(writer)
                 writer.execute("PRAGMA journal_mode=DELETE")
@@ -218,10 +219,17 @@ def prints_of_file(file: Path) -> dict[str, Print]:
 
 def _print(reader: sqlite3.Connection, table: str) -> Print:
     number = int(reader.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])  # noqa: S608  # its own names
-    digest, step = hashlib.sha256(), max(1, number // _SAMPLE_ROWS)
-    cursor = reader.execute(f'SELECT * FROM "{table}" WHERE rowid % ? = 0', [step])  # noqa: S608
-    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
-        digest.update(marshal.dumps(rows, _MARSHAL_VERSION))
+    # Two questions: SQLite goes to either end at once, but reads everything when it is asked for both.
+    first = reader.execute(f'SELECT coalesce(min(rowid), 0) FROM "{table}"').fetchone()[0]  # noqa: S608
+    last = reader.execute(f'SELECT coalesce(max(rowid), 0) FROM "{table}"').fetchone()[0]  # noqa: S608
+    digest = hashlib.sha256()
+    is_whole = number <= _SAMPLES * _ROWS_AT_ONCE
+    starts = [first] if is_whole else [first + (last - first) * part // _SAMPLES for part in range(_SAMPLES)]
+    some = -1 if is_whole else _ROWS_AT_ONCE
+    for start in starts:
+        cursor = reader.execute(f'SELECT * FROM "{table}" WHERE rowid >= ? ORDER BY rowid LIMIT ?', [start, some])  # noqa: S608
+        while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+            digest.update(marshal.dumps(rows, _MARSHAL_VERSION))
     return number, digest.hexdigest()
 
 

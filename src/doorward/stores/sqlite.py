@@ -25,7 +25,7 @@ T = TypeVar("T")
 _READERS: Final = 4
 _WAITING_LIMIT: Final = 10_000
 _LOCK_SECONDS: Final = 5.0  # how long to wait for another process's lock; `?timeout=` in the URL changes it
-_MMAP_BYTES: Final = 2**31 - 2**16  # SQLite's own ceiling (SQLITE_MAX_MMAP_SIZE)
+MMAP_BYTES: Final = 2**31 - 2**16  # SQLite's own ceiling (SQLITE_MAX_MMAP_SIZE)
 _SETTINGS: Final = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -34,7 +34,7 @@ _SETTINGS: Final = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-16384",
     "PRAGMA journal_size_limit=67108864",
-    f"PRAGMA mmap_size={_MMAP_BYTES}",
+    f"PRAGMA mmap_size={MMAP_BYTES}",
 )
 
 

@@ -37,6 +37,7 @@ _LARGEST_WRAPPED: Final = 1 << 18
 _LENGTH: Final = struct.Struct(">I")
 _PIECE: Final = struct.Struct(">cI")
 _NONCE: Final = struct.Struct(">3xQB")
+Buffer = bytes | memoryview
 BODY: Final = b"B"
 MANIFEST: Final = b"M"
 
@@ -80,24 +81,30 @@ class Writer:
         self._file = file
         self._cipher = _cipher(key, start)
         self._chunk_bytes = chunk_bytes
-        self._buffer = bytearray()
+        self._parts: list[Buffer] = []  # what is not sealed yet
+        self._held = 0
         self._count = 0
 
     def write(self, kind: bytes, data: bytes) -> None:
         """Add a piece."""
-        self._buffer += _PIECE.pack(kind, len(data))
-        self._buffer += data
-        size = self._chunk_bytes
-        while len(self._buffer) > size:  # never the last one, which `finish` marks
-            self._seal(bytes(self._buffer[:size]), is_last=False)
-            del self._buffer[:size]
+        self._parts += [_PIECE.pack(kind, len(data)), data]
+        self._held += _PIECE.size + len(data)
+        if self._held > self._chunk_bytes:
+            self._seal_chunks()
 
     def finish(self, manifest: Manifest) -> None:
         """Add the manifest and end the payload."""
         self.write(MANIFEST, msgspec.json.encode(manifest))
-        self._seal(bytes(self._buffer), is_last=True)
+        self._seal(b"".join(self._parts), is_last=True)
 
-    def _seal(self, chunk: bytes, *, is_last: bool) -> None:
+    def _seal_chunks(self) -> None:
+        held, size, at = memoryview(b"".join(self._parts)), self._chunk_bytes, 0
+        while len(held) - at > size:  # never the last one, which `finish` marks
+            self._seal(held[at : at + size], is_last=False)
+            at += size
+        self._parts, self._held = [held[at:]], len(held) - at
+
+    def _seal(self, chunk: Buffer, *, is_last: bool) -> None:
         self._file.write(self._cipher.encrypt(_NONCE.pack(self._count, is_last), chunk, None))
         self._count += 1
 

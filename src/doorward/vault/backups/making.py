@@ -21,7 +21,7 @@ from doorward.vault.ring import Ring
 
 SUFFIX: Final = ".dwbackup"
 _READ_BYTES: Final = 1 << 20
-_LEVEL: Final = -3  # most of the rows is sealed, and no level makes that smaller
+_LEVEL: Final = -7  # most of the rows is sealed, and no level makes that smaller
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Tell = Callable[[int, int], None]
