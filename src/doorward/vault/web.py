@@ -66,7 +66,8 @@ class VaultConsole:
         panels = await panels_of(self._parts)
         asked = request.query_params.get("rotation", "")
         told = asked if asked in {_BEGUN, _RUNNING} else ""
-        return self._desk.page(request, "vault/vault.html", panels=panels, figures=_live(self._parts), told=told)
+        now, figures = self._parts.clock.now(), _live(self._parts)
+        return self._desk.page(request, "vault/vault.html", panels=panels, figures=figures, told=told, now=now)
 
     async def rotate(self, request: Request) -> Response:
         """Begin a rotation; one that runs goes on."""
