@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from doorward.hall.bus import Bus
 from doorward.hall.clock import SteppedClock, SystemClock
@@ -16,6 +16,7 @@ from doorward.stores.postbox_tables import WAITING, NewLetter, add_letter, forge
 from doorward.stores.sealed import open_cells
 from doorward.stores.sql import Database
 from doorward.stores.upgrade import prepare
+from doorward.vault.selftest_tables import all_letters
 from doorward.vault.service import Vault
 from doorward.vault.shred import Shredding
 from doorward.vault.shred_list import FILE_NAME, ShredList
@@ -89,8 +90,7 @@ class Ground:
 
         def work(connection: Connection) -> list[str]:
             self.vault.data_keys.forget()
-            rows = connection.execute(select(letters).order_by(letters.c.letter_id)).all()
-            return open_cells(connection, rows, letters.c.text)
+            return open_cells(connection, all_letters(connection), letters.c.text)
 
         return await self.database.read(work)
 

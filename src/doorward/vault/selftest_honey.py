@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from doorward.hall.bus import Bus
 from doorward.hall.events import HoneyTouched
 from doorward.stores.outbox import Outbox
-from doorward.stores.outbox_tables import outbox_events
 from doorward.vault.honey import Honey
 from doorward.vault.model import HoneyKind
 from doorward.vault.selftest_ground import Check, Ground
+from doorward.vault.selftest_tables import events_of
 
 _WITHIN_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.005
@@ -67,9 +67,8 @@ async def honey(ground: Ground) -> AsyncIterator[Check]:
 async def _told(name: str, ground: Ground, number: int) -> Check:
     """Whether the `number`th incident is published in time."""
     began = time.perf_counter()
-    wanted = select(func.count()).where(outbox_events.c.name == HoneyTouched.name)
     while (seconds := time.perf_counter() - began) < _WITHIN_SECONDS:
-        if await ground.database.read(lambda connection: connection.execute(wanted).scalar_one()) >= number:
+        if await ground.database.read(lambda connection: events_of(connection, HoneyTouched.name)) >= number:
             return Check(name, True, f"{seconds:.3f} s")
         await asyncio.sleep(_LOOK_SECONDS)
     return Check(name, False, f"not within {_WITHIN_SECONDS:g} s")

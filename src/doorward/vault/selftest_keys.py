@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from doorward.hall.bus import Bus
 from doorward.hall.errors import ShreddedError
@@ -14,7 +14,8 @@ from doorward.stores.postbox_tables import letters
 from doorward.vault import rotate_tables as rows
 from doorward.vault.rotate import Pace, Rotation
 from doorward.vault.selftest_ground import PEOPLE, Check, Ground, refuses, subject_of, text_of
-from doorward.vault.tables import count_keys, data_keys
+from doorward.vault.selftest_tables import envelope_of, wrapped_key_of
+from doorward.vault.tables import count_keys
 
 _PACE: Final = Pace(keys=1, people=1, share=0.9)  # so that there are states in between
 _EVERYBODY: Final = [text_of(number) for number in range(PEOPLE)]
@@ -22,7 +23,7 @@ _EVERYBODY: Final = [text_of(number) for number in range(PEOPLE)]
 
 async def rotation(ground: Ground) -> AsyncIterator[Check]:
     """A new key-encryption key and new data keys; the clock is stepped over the wait."""
-    former = await ground.database.read(lambda c: _envelope(c, 0))
+    former = await ground.database.read(lambda c: envelope_of(c, subject_of(0)))
     work = Rotation(
         ground.vault, ground.database, Outbox(ground.database, Bus(), ground.clock, "selftest"), ground.clock, _PACE
     )
@@ -53,7 +54,7 @@ async def shredding(ground: Ground) -> AsyncIterator[Check]:
     cell = Cell("selftest", "value", "row_1")
     subject = "acc_shredded"
     envelope = await ground.database.write(lambda c: ground.vault.key_for(c, subject).seal(cell, "of somebody"))
-    wrapped = await ground.database.read(lambda c: _wrapped(c, subject))
+    wrapped = await ground.database.read(lambda c: wrapped_key_of(c, subject))
     was_there = wrapped in ground.all_bytes()
     await ground.database.write(lambda c: ground.shredding.shred(c, [subject], "operator"))
     left = await ground.database.read(lambda c: len(ground.vault.keys_of(c, [subject])))
@@ -72,12 +73,3 @@ async def shredding(ground: Ground) -> AsyncIterator[Check]:
 def _is_dead(ground: Ground, connection: Connection, envelope: bytes) -> bool:
     key = ground.vault.keys_of(connection, [subject_of(0)])[subject_of(0)]
     return refuses(lambda: key.unseal(Cell(letters.name, "text", f"ltr_{0:026}"), envelope))
-
-
-def _envelope(connection: Connection, number: int) -> bytes:
-    chosen = select(letters.c.text).where(letters.c.person == subject_of(number))
-    return bytes(connection.execute(chosen).scalar_one())
-
-
-def _wrapped(connection: Connection, subject: str) -> bytes:
-    return bytes(connection.execute(select(data_keys.c.wrapped).where(data_keys.c.subject == subject)).scalar_one())
