@@ -162,10 +162,10 @@ class UpstreamHealthChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordingRead(Event):
+class RecordingShown(Event):
     """An operator read a recorded conversation."""
 
-    name = "upstream.recording.read"
+    name = "upstream.recording.shown"
 
     recording_id: str
     account_id: str

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from doorward.hall.clock import Clock
 from doorward.hall.errors import NotFoundError, ShreddedError
-from doorward.hall.events import RecordingRead
+from doorward.hall.events import RecordingShown
 from doorward.hall.ids import new_id
 from doorward.hall.jobs import Job
 from doorward.stores.outbox import Outbox
@@ -130,7 +130,7 @@ class Recordings:
             found = tables.one(connection, recording_id)
             if found is None:
                 raise NotFoundError("There is no recording of that id.")
-            fact = RecordingRead(
+            fact = RecordingShown(
                 at=self.clock.now(), recording_id=recording_id, account_id=found.facts.account_id, reader=reader
             )
             self.outbox.publish(connection, fact)
@@ -183,14 +183,19 @@ def recorder_of(settings: UpstreamSettings) -> Recorder | None:
 
 def _add(recordings: list[Recording], connection: Connection) -> int:
     """Keep those whose person is still there; returns how many."""
-    written = 0
-    for recording in recordings:
-        try:
-            tables.add(connection, [recording])
-        except ShreddedError:  # the person went while the exchange ran
-            continue
-        written += 1
-    return written
+    try:
+        tables.add(connection, recordings)  # seals all before it writes any
+    except ShreddedError:
+        return sum(_added(connection, one) for one in recordings)
+    return len(recordings)
+
+
+def _added(connection: Connection, recording: Recording) -> bool:
+    try:
+        tables.add(connection, [recording])
+    except ShreddedError:  # the person went while the exchange ran
+        return False
+    return True
 
 
 def _facts_of(each: Exchanged, now: float, until: float, rules: str) -> RecordingFacts:

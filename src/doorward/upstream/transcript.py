@@ -29,6 +29,26 @@ _SETTINGS: Final = frozenset(
 )  # fmt: skip
 
 
+class _Delta(msgspec.Struct, forbid_unknown_fields=True):
+    content: str
+
+
+class _Choice(msgspec.Struct):
+    index: int
+    delta: _Delta
+
+
+class _Usual(msgspec.Struct):
+    """Nearly every event of a stream: one piece of one answer, and nothing else that is said."""
+
+    choices: list[_Choice]
+    delta: msgspec.UnsetType = msgspec.UNSET  # an event that has this says more
+    error: msgspec.UnsetType = msgspec.UNSET
+
+
+_USUAL: Final = msgspec.json.Decoder(_Usual)
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """The body of a request or an answer, as much as was kept of it."""
@@ -125,6 +145,8 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
+    if len(text) < _LONGEST_WORD and text[:5] != "data:":
+        return text
     if text.startswith("data:"):
         return _NOT_KEPT.format(_safe(text[5:100].partition(";")[0]) or "data")
     return _WORDLESS.sub(_NOT_KEPT.format("data"), text)
@@ -144,6 +166,13 @@ def _of_events(data: bytes) -> str:
     choices: dict[str, list[str]] = {}
     for line in data.splitlines():
         if line.startswith(b"data:") and line[5:].strip() != b"[DONE]":
+            try:
+                usual = _USUAL.decode(line[5:]).choices
+                if len(usual) == 1:
+                    choices.setdefault(f"choice {usual[0].index}", []).append(_text(usual[0].delta.content))
+                    continue
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass  # it says something else, which is looked at below
             try:
                 event = msgspec.json.decode(line[5:])
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
