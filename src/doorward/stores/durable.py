@@ -71,14 +71,14 @@ def run(url: URL, kind: str, state: State, step: Step) -> State:
 @contextlib.contextmanager
 def _launched(url: URL, kind: str, step: Step) -> Iterator[Callable[[State], State]]:
     logging.getLogger("dbos").addHandler(logging.NullHandler())  # before its own, which writes to the terminal
-    logging.getLogger("dbos").setLevel(logging.ERROR)
+    logging.getLogger("dbos").setLevel(logging.CRITICAL)  # what ends a work passes through to whoever began it
     _make_private(url)
     from dbos import DBOS  # noqa: PLC0415  # loaded late, see above
 
     DBOS(
         config={
             "name": "doorward", "system_database_url": _system_url(url),
-            "enable_otlp": False, "log_level": "ERROR", "application_version": _VERSION,
+            "enable_otlp": False, "log_level": "CRITICAL", "application_version": _VERSION,
             "executor_id": kind,
         }
     )  # fmt: skip

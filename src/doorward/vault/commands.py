@@ -144,8 +144,10 @@ def _told(values: dict[str, Any]) -> str:
         lines.append(f"database  {database['problem']}")
     for kek in database["keks"]:
         lines.append(f"key       version {kek['version']}, {kek['state']}, wraps {kek['data_keys']} data keys")
-    if database["is_rotating"]:
+    if database["left"]:
         lines.append(f"rotation  {database['left']} data keys are still wrapped by an older key")
+    if database["former"]:
+        lines.append(f"rotation  {database['former']} former data keys are kept until no process has them in memory")
     for one in values["servers"]:
         lines.append(f"server    {one['state']}" + _key_words(one))
     lines.append(f"process   {'no dumps' if process['undumpable'] and process['no_core'] else 'may be dumped'}")

@@ -43,13 +43,17 @@ class KekCount:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseKeys:
-    """What the database says. `problem`: why it could not be asked. `left`: data keys under an older key."""
+    """What the database says. `problem`: why it could not be asked.
+
+    `left`: data keys that an older key-encryption key wraps. `former`: data keys that have a newer version.
+    """
 
     ring_id: str | None = None
     keks: tuple[KekCount, ...] = ()
     problem: str = ""
     is_rotating: bool = False
     left: int = 0
+    former: int = 0
 
 
 def ring_values(site: Site) -> dict[str, Any]:
@@ -111,7 +115,8 @@ def _counted(connection: Connection) -> DatabaseKeys:
         for one in tables.all_keks(connection)
     )
     older = keks[:-1]
-    return DatabaseKeys(ring_id, keks, is_rotating=bool(older), left=sum(one.data_keys for one in older))
+    left, former = sum(one.data_keys for one in older), tables.count_former_keys(connection)
+    return DatabaseKeys(ring_id, keks, is_rotating=bool(older or former), left=left, former=former)
 
 
 def _files(site: Site) -> list[Path]:

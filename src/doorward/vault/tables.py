@@ -136,5 +136,11 @@ def count_keys(connection: Connection) -> dict[int, int]:
     return {int(row.kek_version): int(row.number) for row in rows}
 
 
+def count_former_keys(connection: Connection) -> int:
+    """How many data keys have a newer version beside them."""
+    newest = select(func.count(data_keys.c.subject.distinct())).scalar_subquery()
+    return int(connection.execute(select(func.count() - newest).select_from(data_keys)).scalar_one())
+
+
 def _wrapped(row: Row[Any]) -> WrappedKey:
     return WrappedKey(row.subject, row.version, row.kek_version, row.wrapped)
