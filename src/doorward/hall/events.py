@@ -162,10 +162,10 @@ class UpstreamHealthChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecordingShown(Event):
+class RecordingOpened(Event):
     """An operator read a recorded conversation."""
 
-    name = "upstream.recording.shown"
+    name = "upstream.recording.opened"
 
     recording_id: str
     account_id: str

@@ -23,7 +23,7 @@ Opener = Callable[[], AbstractAsyncContextManager[Recordings]]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 RecordingId = Annotated[str, typer.Argument(help="The recording's id, from `doorward recordings list`.")]
 
-_WARNING: Final = "These are a person's words. That you read them is on record (event upstream.recording.shown)."
+_WARNING: Final = "These are a person's words. That you read them is on record (event upstream.recording.opened)."
 
 
 def recordings_app(opened: Opener) -> typer.Typer:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from doorward.hall.clock import Clock
 from doorward.hall.errors import NotFoundError, ShreddedError
-from doorward.hall.events import RecordingShown
+from doorward.hall.events import RecordingOpened
 from doorward.hall.ids import new_id
 from doorward.hall.jobs import Job
 from doorward.stores.outbox import Outbox
@@ -130,7 +130,7 @@ class Recordings:
             found = tables.one(connection, recording_id)
             if found is None:
                 raise NotFoundError("There is no recording of that id.")
-            fact = RecordingShown(
+            fact = RecordingOpened(
                 at=self.clock.now(), recording_id=recording_id, account_id=found.facts.account_id, reader=reader
             )
             self.outbox.publish(connection, fact)

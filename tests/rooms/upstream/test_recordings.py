@@ -9,7 +9,7 @@ from sqlalchemy import text as sql
 import streets
 from doorward.hall.bus import Bus
 from doorward.hall.errors import NotFoundError, ShreddedError
-from doorward.hall.events import RecordingShown
+from doorward.hall.events import RecordingOpened
 from doorward.hall.model import Lane, Role, Standing
 from doorward.stores.errors import StoreUnavailableError
 from doorward.stores.outbox import Outbox
@@ -168,7 +168,7 @@ class TestTheRows:
         assert found.facts.rules
         assert "example" not in repr(found)
         facts = await database.read(lambda c: c.execute(sql("SELECT name, payload FROM outbox_events")).all())
-        assert [fact.name for fact in facts] == [RecordingShown.name]
+        assert [fact.name for fact in facts] == [RecordingOpened.name]
         assert recordings.recorder.held_bytes == 0
 
     async def test_where_the_operator_wants_it_nothing_is_taken_out(self, build):
