@@ -8,8 +8,6 @@ from doorward.cli import app
 from doorward.vault.process import harden
 
 _UNEXPECTED = "An error that nobody expected has ended doorward. What is said above holds no value: please report it."
-    "doorward has ended by an error that nobody expected. What is said above holds no value: please report it."
-)
 
 
 def main() -> None:
