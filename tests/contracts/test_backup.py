@@ -7,8 +7,9 @@ import stat
 import pytest
 from sqlalchemy import text
 
+import servers
 from doorward.stores import copies, pg_tools
-from doorward.stores.errors import StoreSetupError, StoreUnavailableError
+from doorward.stores.errors import NothingToCopyError, StoreSetupError, StoreUnavailableError
 from doorward.stores.sql import Database, parse_url
 from doorward.stores.upgrade import newest_revision, upgrade
 from doorward.vault.backups.errors import (
@@ -287,6 +288,33 @@ async def test_a_restore_into_nothing_needs_no_undo(sqlite_place):
     elsewhere.key = place.key
     assert elsewhere.restore().undo == ""
     assert await kept(elsewhere.url) == ["one"]
+
+
+async def test_a_restore_into_an_empty_database_needs_no_undo(postgresql_server, postgresql_url, tmp_path):
+    upgrade(postgresql_url)
+    await put(postgresql_url, "one")
+    place = Place(postgresql_url, tmp_path)
+    place.make()
+    with servers.postgresql_database(postgresql_server) as elsewhere:
+        empty = Source(elsewhere, place.ring.ring_id, place.key)
+        with pytest.raises(NothingToCopyError):
+            make(empty, tmp_path / "nothing.dwbackup", 1.0)
+        care = Care(lambda connection: None, tmp_path / "undo.dwbackup")
+        assert restore(empty, place.file, place.key, care, 2.0).undo == ""
+        assert await kept(elsewhere) == ["one"]
+
+
+async def test_without_its_undo_nothing_is_changed(place, monkeypatch):
+    """pg_dump refuses (it is older than the server, say) and psql would not."""
+    place.make()
+    if place.url.startswith("sqlite"):
+        pytest.skip("a SQLite file that cannot be copied is set aside")
+    await put(place.url, "three")
+    program = pg_tools._program
+    monkeypatch.setattr(pg_tools, "_program", lambda name: "/bin/false" if name == "pg_dump" else program(name))
+    with pytest.raises(StoreSetupError, match="pg_dump refused"):
+        place.restore()
+    assert await kept(place.url) == ["one", "two", "three"]
 
 
 async def test_a_backup_of_the_other_kind_of_database_is_refused(sqlite_place, postgresql_url):

@@ -50,3 +50,10 @@ class StoreSetupError(ConflictError):
 
     code = "store.setup"
     advice = "Operators: do what the message says and run the command again."
+
+
+class NothingToCopyError(StoreSetupError):
+    """The database has no tables to copy."""
+
+    code = "store.nothing_to_copy"
+    advice = "Operators: look whether `stores.database` names the right one; `doorward db upgrade` makes the tables."

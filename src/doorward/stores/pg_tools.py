@@ -13,9 +13,10 @@ from typing import IO, BinaryIO, Final, cast
 from sqlalchemy import URL, Connection, Engine, text
 
 from doorward.hall.ids import new_id
-from doorward.stores.errors import StoreSetupError, StoreUnavailableError
+from doorward.stores.errors import NothingToCopyError, StoreSetupError, StoreUnavailableError
 from doorward.stores.faults import translated
 from doorward.stores.postgresql import make_engine
+from doorward.stores.upgrade import current_revision
 
 _DEBIAN: Final = "usr/lib/postgresql/*/bin"
 _OTHERS: Final = (
@@ -48,7 +49,8 @@ def snapshot(url: URL) -> Iterator[Dumped]:
     """Dump the database as of one moment, in pg_dump's custom format, uncompressed.
 
     Raises:
-        StoreSetupError: pg_dump is missing or refuses. StoreUnavailableError: the database is away.
+        NothingToCopyError: there are no tables. StoreSetupError: pg_dump is missing or refuses.
+        StoreUnavailableError: the database is away.
     """
     engine = make_engine(url)
     try:
@@ -56,13 +58,12 @@ def snapshot(url: URL) -> Iterator[Dumped]:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             name = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
-            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-            options = ("--format=custom", "--compress=0", "--no-owner", "--no-privileges", "--exclude-schema=dbos")
-            with _running(
-                url, "pg_dump", *options, f"--snapshot={name}", _address(url), stdout=subprocess.PIPE
-            ) as process:
+            revision = _revision(connection)
+            options = [f"--snapshot={name}", "--format=custom", "--compress=0", "--no-owner", "--no-privileges"]
+            options += ["--exclude-schema=dbos", _address(url)]
+            with _running(url, "pg_dump", *options, stdout=subprocess.PIPE) as process:
                 stream = cast("BinaryIO", process.stdout)
-                yield Dumped(str(revision or ""), stream, lambda: prints(connection))
+                yield Dumped(revision, stream, lambda: prints(connection))
     except StoreSetupError:
         raise
     except Exception as error:
@@ -154,6 +155,13 @@ def refuse_if_used(url: URL) -> None:
         engine.dispose()
     if users:
         raise StoreUnavailableError("A Doorward is running on this database.", retry_after_seconds=5)
+
+
+def _revision(connection: Connection) -> str:
+    found = current_revision(connection)
+    if not found:
+        raise NothingToCopyError
+    return found
 
 
 def _outside_transactions(engine: Engine, statement: str) -> None:

@@ -19,7 +19,7 @@ import zstandard
 from sqlalchemy import Connection
 
 from doorward.stores import copies, pg_tools
-from doorward.stores.errors import SchemaTooNewError, StoreSetupError
+from doorward.stores.errors import NothingToCopyError, SchemaTooNewError, StoreSetupError
 from doorward.stores.sql import parse_url
 from doorward.stores.sqlite import file_of
 from doorward.stores.upgrade import newest_revision
@@ -180,8 +180,12 @@ def _undo(source: Source, target: Path, now: float) -> str:
     url = parse_url(source.database_url)
     try:
         return make(source, target, now, overwrites=True).path
-    except StoreSetupError:  # no tables yet; or too damaged to be read, which is why somebody restores
-        return copies.set_aside(url) if url.get_backend_name() == "sqlite" else ""
+    except NothingToCopyError:
+        return ""
+    except StoreSetupError:  # a file too damaged to be read: that is why somebody restores
+        if url.get_backend_name() != "sqlite":
+            raise
+        return copies.set_aside(url)
 
 
 class _Body:
