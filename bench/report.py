@@ -46,6 +46,12 @@ GOALS = {
         "≥ 0.9", 0.9, at_least=True, about="password sign-ups a second against what Argon2id alone allows"
     ),
     "signup_existing_p99_ms": Goal("< 5 ms", 5.0, at_least=False, about="existing users' p99 meanwhile"),
+    "backup_mb_per_s": Goal(
+        "≥ 200", 200, at_least=True, about="rows backed up: copied, compressed and sealed, a second and core"
+    ),
+    "restore_million_s": Goal(
+        "≤ 300 s", 300, at_least=False, about="from an empty database until a million people are back and served"
+    ),
     "sealed_reads_per_s": Goal(
         "≥ 100,000", 100_000, at_least=True, about="sealed fields read through the table layer, a second and core"
     ),

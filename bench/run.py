@@ -18,7 +18,7 @@ from report import render
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-TIME_LIMIT_SECONDS = 600
+TIME_LIMIT_SECONDS = 1_200
 
 # Which script measures which figures; the names are stable.
 SCRIPTS = {
@@ -29,6 +29,7 @@ SCRIPTS = {
     "hot/tls.py": ("tls_handshakes_vs_nginx", "tls_authorize_vs_nginx", "tls_relay_vs_nginx"),
     "hot/sealed.py": ("sealed_reads_per_s", "sealed_raw_reads_per_s", "blind_lookup_added_us"),
     "flood.py": ("flood_existing_p99_added_ms",),
+    "backup.py": ("backup_mb_per_s", "restore_million_s"),
     "rotation.py": ("rotation_s_per_million", "rotation_existing_p99_ratio"),
     "recording.py": ("token_path_slowdown", "token_path_slowdown_recording"),
     "signup.py": ("signup_vs_argon2",),
