@@ -164,6 +164,24 @@ def test_the_lever_is_pulled_and_undone(browser: Browser, url: str, admin: list[
         expect(page.locator("#door-history")).to_contain_text("mail=example.net")
 
 
+def test_keys_are_replaced_by_a_button(browser: Browser, url: str, admin: list[dict[str, object]]) -> None:
+    with browser.new_context(java_script_enabled=False, locale="en-GB") as context:
+        context.add_cookies(admin)
+        page = context.new_page()
+        page.goto(f"{url}/console/vault")
+        before = page.locator("#vault-keys .stat dd").first.inner_text()
+        page.get_by_role("button", name="Rotate now").click()
+        expect(page).to_have_url(f"{url}/console/vault?rotation=begun")
+        done = page.get_by_text("The last rotation of this process is done.")
+        for _ in range(60):
+            if done.is_visible():
+                break
+            page.wait_for_timeout(500)
+            page.goto(f"{url}/console/vault")
+        expect(done).to_contain_text(str(int(before) + 1))
+        expect(page.locator("#vault-keys .stat dd").first).to_have_text(str(int(before) + 1))
+
+
 def test_the_wait_list_tells_the_place(browser: Browser, url: str, admin: list[dict[str, object]], look: str) -> None:
     with browser.new_context(**LOOKS[look]) as person, browser.new_context() as operator:
         operator.add_cookies(admin)
