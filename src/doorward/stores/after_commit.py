@@ -39,10 +39,13 @@ def scratch(connection: Connection) -> dict[Any, Any]:
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
     """Around a work that only reads: what it remembered goes with it, and not to the next on this connection."""
+    info = connection.info  # a connection that breaks meanwhile does not give it any more
+    info.pop(_SCRATCH, None)  # of a work that failed
     try:
         yield
     finally:
-        collect(connection)
+        info.pop(_SCRATCH, None)
+        info.pop(_KEY, None)
 
 
 def collect(connection: Connection) -> dict[Callback, None]:
