@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 
 from doorward.hall.clock import Clock
 from doorward.hall.doors import Shredder
-from doorward.hall.errors import NotFoundError, UnavailableError, VaultLockedError
+from doorward.hall.errors import NotFoundError, SealBrokenError, ShreddedError, UnavailableError, VaultLockedError
 from doorward.hall.events import HoneyTouched
 from doorward.hall.hidden import Unprinted
 from doorward.hall.ids import new_id
@@ -212,19 +212,29 @@ class Honey:
     async def load(self) -> None:
         """Read the records, and make their row where there is none yet.
 
+        Where somebody has changed or deleted the row, the log says so and what was watched before is watched on: the
+        service does not stop for that.
+
         Raises:
-            StoreUnavailableError: the database is away. SealBrokenError: the row was changed from outside.
+            StoreUnavailableError: the database is away. VaultLockedError: there is no key.
         """
         envelope = await self._database.read(rows.envelope)
+        if envelope == self._envelope and envelope:
+            return
+        if not envelope and self._envelope:
+            _log.error("honey_unreadable", reason="deleted")
+            return
         if not envelope:
             await self._database.write(rows.create)
-        elif envelope == self._envelope:
-            return
 
         def work(connection: Connection) -> tuple[bytes, list[HoneyRecord]]:
             return rows.envelope(connection), _records(rows.read(connection))
 
-        self._envelope, records = await self._database.read(work)
+        try:
+            self._envelope, records = await self._database.read(work)
+        except (SealBrokenError, ShreddedError) as error:
+            _log.error("honey_unreadable", reason=error.code)
+            return
         self._watch(records)
 
     async def records(self) -> list[HoneyRecord]:

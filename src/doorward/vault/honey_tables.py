@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Table, Text, select, update
 
+from doorward.hall.errors import SealBrokenError
 from doorward.stores.schema import METADATA, upsert
 from doorward.stores.sealed import Sealed, open_cell, sealed
 from doorward.vault.errors import HoneyFullError
@@ -52,9 +53,10 @@ def write(connection: Connection, records: list[dict[str, Any]]) -> None:
     """Put these records in the place of those before.
 
     Raises:
-        HoneyFullError: they are too many for the document's length.
+        HoneyFullError: they are too many for the document's length. SealBrokenError: somebody has deleted the row.
     """
-    connection.execute(update(honey).values(_row(connection, records)))
+    if connection.execute(update(honey).values(_row(connection, records))).rowcount != 1:
+        raise SealBrokenError
 
 
 def _row(connection: Connection, records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -8,17 +8,21 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import delete, update
+from structlog.testing import capture_logs
 
 from doorward.accounts.tokens import digest_of, new_key
 from doorward.hall.bus import Bus
 from doorward.hall.clock import SteppedClock
-from doorward.hall.errors import ConflictError, NotFoundError
+from doorward.hall.errors import ConflictError, NotFoundError, SealBrokenError
 from doorward.hall.events import HoneyTouched
 from doorward.stores.errors import StoreUnavailableError
 from doorward.stores.outbox import Outbox
+from doorward.stores.sealed import Envelope
 from doorward.stores.sql import Database
 from doorward.vault.errors import HoneyFullError
 from doorward.vault.honey import Honey
+from doorward.vault.honey_tables import honey as honey_row
 from doorward.vault.model import HoneyKind
 from doorward.vault.rotate import FAST, Rotation
 from rows import honey_of, open_rows, vault_of
@@ -212,6 +216,20 @@ async def test_an_address_that_is_taken_leaves_nothing_behind(hive):
     with pytest.raises(ConflictError):
         await hive.honey.plant_account(HoneyKind.ACCOUNT, hive.nursery, "", "")
     assert await hive.honey.records() == []
+
+
+@pytest.mark.parametrize("harm", [delete(honey_row), update(honey_row).values(records=Envelope(b"\1" * 99))])
+async def test_whoever_harms_the_row_does_not_stop_the_watch_or_the_start(hive, harm):
+    _, text = await hive.honey.plant_key(hive.nursery, "")
+    await hive.database.write(lambda connection: connection.execute(harm))
+    with capture_logs() as lines:
+        await hive.honey.load()
+    assert [line["event"] for line in lines] == ["honey_unreadable"]
+    hive.honey.credential_seen(digest_of(text.encode()))
+    assert len(await hive.published()) == 1
+    with pytest.raises(SealBrokenError):
+        await hive.honey.plant_key(hive.nursery, "")
+    await honey_of(hive.database, hive.outbox, hive.clock).load()
 
 
 async def test_what_is_not_there_is_not_removed(hive):
