@@ -106,8 +106,9 @@ class Vault:
         """See `Sealer.keys_of`."""
         self._must_be_open()
         if self._watched:
-            subjects = list(subjects)
-            self._report(subjects)
+            subjects = subjects if isinstance(subjects, set) else set(subjects)
+            if not self._watched.isdisjoint(subjects):
+                self._report(subjects)
         return self.data_keys.of(connection, subjects, renewed=renewed)
 
     def index(self, column: str, value: bytes | str, size: int = 16) -> bytes:
