@@ -65,7 +65,11 @@ def test_one_a_day_leaves_every_month_and_week_that_was_wished(number, settings)
 
 
 def test_other_files_are_nobodys_business(tmp_path):
-    for name in ("doorward-20261124T101500Z.dwbackup", "before-restore-doorward-20261124T101500Z.dwbackup", "notes.txt"):
+    for name in (
+        "doorward-20261124T101500Z.dwbackup",
+        "before-restore-doorward-20261124T101500Z.dwbackup",
+        "notes.txt",
+    ):
         (tmp_path / name).write_bytes(b"what somebody put there")
     assert own_backups(tmp_path, "rng_x") == []
     assert own_backups(tmp_path / "absent", "rng_x") == []
