@@ -107,7 +107,18 @@ class TestExample:
             if value != msgspec.to_builtins(field.default) and "(default: " not in line and key != "secret":
                 wrong.append(line)
         assert wrong == []
-        assert set(sections()) == {"server", "stores", "mail", "gate", "accounts", "upstream", "vault", "backup", "tls", "acme"}
+        assert set(sections()) == {
+            "server",
+            "stores",
+            "mail",
+            "gate",
+            "accounts",
+            "upstream",
+            "vault",
+            "backup",
+            "tls",
+            "acme",
+        }
 
     def test_its_secret_is_refused(self, tmp_path):
         path = tmp_path / "d.toml"
