@@ -107,9 +107,9 @@ async def test_a_work_too_large_for_the_disk_does_not_take_its_neighbours_along(
 
 async def test_neighbours_in_a_group_are_committed_though_one_fails(rows):
     await rows.write(lambda connection: connection.exec_driver_sql("CREATE UNIQUE INDEX one_name ON people (name)"))
-    hold = threading.Event()
-    first = asyncio.create_task(rows.write(lambda connection: hold.wait(30)))
-    await asyncio.sleep(0)
+    begun, hold = threading.Event(), threading.Event()
+    first = asyncio.create_task(rows.write(lambda connection: begun.set() or hold.wait(30)))
+    assert await asyncio.to_thread(begun.wait, 30)  # else some of the hundred might join the first
     group = [asyncio.create_task(rows.write(add(name))) for name in ("ada", "bob", "ada", "eve")]
     await asyncio.sleep(0)
     hold.set()
