@@ -58,7 +58,7 @@ class Pace:
     share: float  # of the time that is spent working; the rest is a pause, in which others write
 
 
-FAST: Final = Pace(keys=1_000, people=50, share=0.6)
+FAST: Final = Pace(keys=1_000, people=50, share=0.8)
 GENTLE: Final = Pace(keys=200, people=5, share=0.15)
 
 
