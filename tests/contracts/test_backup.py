@@ -4,10 +4,12 @@ import asyncio
 import sqlite3
 import stat
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 import servers
+from doorward.hall.ids import new_id
 from doorward.stores import copies, pg_tools
 from doorward.stores.errors import NothingToCopyError, StoreSetupError, StoreUnavailableError
 from doorward.stores.sql import Database, parse_url
@@ -315,6 +317,57 @@ async def test_without_its_undo_nothing_is_changed(place, monkeypatch):
     with pytest.raises(StoreSetupError, match="pg_dump refused"):
         place.restore()
     assert await kept(place.url) == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("lines", [0, 20, 500, 700])
+async def test_a_tool_that_dies_in_the_middle_of_a_restore_changes_nothing(
+    postgresql_url, tmp_path, monkeypatch, lines
+):
+    """pg_restore is killed after so many lines, also between tables and within the rows of one."""
+    upgrade(postgresql_url)
+    names = [f"n-{number}" for number in range(1_000)]
+    await put(postgresql_url, *names)
+    place = Place(postgresql_url, tmp_path)
+    place.make()
+    await put(postgresql_url, "three")
+    program, dying = pg_tools._program, tmp_path / "dying"
+    dying.write_text(f'#!/bin/sh\n{program("pg_restore")} "$@" | head -n {lines}\nkill -9 $$\n')
+    dying.chmod(0o700)
+    monkeypatch.setattr(pg_tools, "_program", lambda name: str(dying) if name == "pg_restore" else program(name))
+    with pytest.raises(StoreSetupError, match="pg_restore refused"):
+        place.restore()
+    assert await kept(postgresql_url) == [*names, "three"]
+
+
+async def test_what_psql_refuses_is_told_in_its_words(postgresql_url, tmp_path, monkeypatch):
+    upgrade(postgresql_url)
+    await put(postgresql_url, "one")
+    place = Place(postgresql_url, tmp_path)
+    place.make()
+    monkeypatch.setattr(pg_tools, "_DROP_ALL", "SELECT nonsense")
+    with pytest.raises(StoreSetupError, match=r'psql refused: .*"nonsense"'):
+        place.restore()
+    assert await kept(postgresql_url) == ["one"]
+
+
+async def test_databases_that_killed_drills_left_are_dropped(postgresql_url, tmp_path):
+    """Nobody's old ones go; one that is held by somebody stays, and so does one that is just being made."""
+    upgrade(postgresql_url)
+    place = Place(postgresql_url, tmp_path)
+    place.make()
+    left, held, young = new_id("drill", 1_000_000_000.0), new_id("drill", 1_000_000_001.0), new_id("drill")
+    with psycopg.connect(postgresql_url, autocommit=True) as server:
+        for name in (left, held, young):
+            server.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        elsewhere = parse_url(postgresql_url).set(database=held).render_as_string(hide_password=False)
+        try:
+            with psycopg.connect(elsewhere):
+                place.drill()
+            found = "SELECT datname FROM pg_database WHERE datname LIKE 'drill%' ORDER BY 1"
+            assert [name for (name,) in server.execute(found)] == [held, young]
+        finally:
+            for name in (left, held, young):
+                server.execute(f'DROP DATABASE IF EXISTS "{name}"')
 
 
 async def test_a_backup_of_the_other_kind_of_database_is_refused(sqlite_place, postgresql_url):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import IO, BinaryIO, Final, cast
 
 from sqlalchemy import URL, Connection, Engine, text
 
-from doorward.hall.ids import new_id
+from doorward.hall.ids import is_id, new_id
 from doorward.stores.errors import NothingToCopyError, StoreSetupError, StoreUnavailableError
 from doorward.stores.faults import translated
 from doorward.stores.postgresql import make_engine
@@ -33,6 +34,13 @@ _DROP_ALL: Final = (
     "LOOP EXECUTE format('DROP TABLE %I CASCADE', name); END LOOP; END $$"
 )
 
+_LEFT: Final = (
+    "SELECT datname FROM pg_database WHERE datname LIKE 'drill~_%' ESCAPE '~' AND datdba = current_user::regrole "
+    "AND datname NOT IN (SELECT datname FROM pg_stat_activity WHERE datname IS NOT NULL)"
+)
+_YOUNG_SECONDS: Final = 600
+
+_END_SECONDS: Final = 1.0  # within which a program has ended that let go of its input
 _PIPE_BYTES: Final = 1 << 20  # what Linux gives to everybody
 
 Pipe = int | IO[bytes] | None
@@ -81,43 +89,93 @@ def snapshot(url: URL) -> Iterator[Dumped]:
 def restore(url: URL, pieces: Iterable[bytes]) -> None:
     """Replace the database's contents by a dump, in one transaction: tables that the dump lacks are gone too.
 
+    psql would commit whatever it was given until its input ends, and it ends too when pg_restore is killed in the
+    middle. So the word to commit is ours, and is said after pg_restore has ended well.
+
     Raises:
         StoreUnavailableError: a server uses the database. StoreSetupError: a tool is missing or refuses.
     """
     refuse_if_used(url)
     said = ("--clean", "--if-exists", "--no-owner", "--no-privileges", "--file=-")
-    done = ("--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
-    with (
-        _running(url, "pg_restore", *said, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader,
-        _running(url, "psql", *done, f"--command={_DROP_ALL}", "--file=-", _address(url), stdin=reader.stdout),
-    ):
-        cast("BinaryIO", reader.stdout).close()  # psql has it, and alone
-        stdin = cast("BinaryIO", reader.stdin)
+    done = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null")
+    steps = ("--command=SET client_min_messages = error", "--command=BEGIN", f"--command={_DROP_ALL}", "--file=-")
+    with _running(url, "psql", *done, *steps, _address(url), stdin=subprocess.PIPE) as writer:
+        script = cast("BinaryIO", writer.stdin)
         try:
-            for piece in pieces:
-                stdin.write(piece)
-            stdin.close()
-        except BrokenPipeError:  # one of them refuses, and says why when it ends
-            pass
+            with _running(url, "pg_restore", *said, stdin=subprocess.PIPE, stdout=script) as reader:
+                _give(cast("BinaryIO", reader.stdin), pieces)
+        except StoreSetupError:
+            if not _has_ended(writer):  # else psql refused first, and says why
+                raise
+        else:
+            _give(script, [b"COMMIT;\n"])
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _give(stdin: BinaryIO, pieces: Iterable[bytes]) -> None:
+    try:
+        stdin.writelines(pieces)
+        stdin.close()
+    except BrokenPipeError:  # it refuses, and says why when it ends
+        pass
 
 
 @contextlib.contextmanager
 def scratch(url: URL) -> Iterator[URL]:
-    """An empty database of its own on the same server, for that time.
+    """An empty database of its own on the same server, for that time; what killed processes left of theirs goes too.
 
     Raises:
         StoreSetupError: the user may not create databases. StoreUnavailableError: the server is away.
     """
-    name = new_id("drill").replace("-", "_")
+    name = new_id("drill")
     engine = make_engine(url)
     try:
+        _drop_left_ones(engine)
         _outside_transactions(engine, f'CREATE DATABASE "{name}" TEMPLATE template0')
         try:
-            yield url.set(database=name)
+            with _held(url.set(database=name)):
+                yield url.set(database=name)
         finally:
             _outside_transactions(engine, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
     finally:
         engine.dispose()
+
+
+@contextlib.contextmanager
+def _held(url: URL) -> Iterator[None]:
+    """Stay connected to a database, under a name that is no server's: it is left when we are gone, however that was."""
+    engine = make_engine(url.update_query_dict({"application_name": "doorward drill"}))
+    try:
+        connection = engine.connect()
+    except Exception as error:
+        raise translated(error) from error
+    try:
+        yield
+    finally:
+        connection.invalidate()  # it may have been closed from the other side
+        connection.close()
+        engine.dispose()
+
+
+def _drop_left_ones(engine: Engine) -> None:
+    """Drop our databases for drills that nobody holds, unless they are so young that somebody may be about to."""
+    before = new_id("drill", time.time() - _YOUNG_SECONDS)
+    try:
+        with engine.connect() as connection:
+            left = connection.execute(text(_LEFT)).scalars().all()
+    except Exception as error:
+        raise translated(error) from error
+    for name in left:
+        if is_id(name, "drill") and name < before:
+            with contextlib.suppress(StoreSetupError):  # somebody holds it now, or has dropped it
+                _outside_transactions(engine, f'DROP DATABASE IF EXISTS "{name}"')
 
 
 def prints_of(url: URL) -> dict[str, tuple[int, str]]:
