@@ -12,10 +12,12 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import marshal
 import os
 import re
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -34,7 +36,8 @@ from doorward.stores.upgrade import configuration
 
 _ROWS_AT_ONCE: Final = 100
 _SAMPLES: Final = 100  # of that many rows
-_UNFINISHED: Final = re.compile(r"\..+\.(?P<process>[0-9]+)\.unfinished(-wal|-shm|-journal)?")
+_UNFINISHED: Final = re.compile(r"\..+\.[0-9a-f]{16}\.unfinished(-wal|-shm|-journal)?")
+_WITH_LOGS: Final = ("", "-wal", "-shm", "-journal")
 _MARSHAL_VERSION: Final = 2  # later versions write the same values in more than one way
 
 Print = tuple[int, str]
@@ -235,19 +238,22 @@ def _print(reader: sqlite3.Connection, table: str) -> Print:
 
 @contextlib.contextmanager
 def private_file(target: Path) -> Iterator[Path]:
-    """An empty file that only we can read, in the directory of `target`; gone afterwards unless it was renamed."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-    try:
-        _remove_left_ones(target.parent)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise StoreSetupError(f"{unfinished} cannot be written: {error.strerror}.") from error
-    try:
+    """An empty file that only we can read, in the directory of `target`; gone afterwards unless it was renamed.
+
+    Raises:
+        StoreSetupError: the directory cannot be written.
+    """
+    unfinished = target.with_name(f".{target.name}.{secrets.token_hex(8)}.unfinished")
+    with contextlib.ExitStack() as stack:
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(_writing_in(target.parent))
+            os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StoreSetupError(f"{unfinished} cannot be written: {error.strerror}.") from error
+        for suffix in _WITH_LOGS:
+            stack.callback(unfinished.with_name(unfinished.name + suffix).unlink, missing_ok=True)
         yield unfinished
-    finally:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:
@@ -259,12 +265,31 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_left_ones(directory: Path) -> None:
-    """Delete what processes left behind that were killed."""
-    for left in directory.glob(".*.unfinished*"):
-        found = _UNFINISHED.fullmatch(left.name)
-        if found and not _is_running(int(found["process"])):
-            left.unlink(missing_ok=True)
+@contextlib.contextmanager
+def _writing_in(directory: Path) -> Iterator[None]:
+    """Mark the directory as written in by us, for that time or until we die.
+
+    Who finds nobody else there takes away what killed processes have left. The mark is a lock, for a process number
+    would not do: in a container the next process has the same one.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _is_locked(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            for left in directory.glob(".*.unfinished*"):
+                if _UNFINISHED.fullmatch(left.name):
+                    left.unlink(missing_ok=True)
+        _is_locked(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how)
+    except OSError:  # others write there, or the file system has no such locks: then nothing is taken away
+        return False
+    return True
 
 
 def _fold_in_log(path: Path) -> None:
@@ -290,13 +315,3 @@ def _existing(path: Path | None) -> Path:
     if path is None or not path.is_file():
         raise StoreSetupError("There is no database file to copy.")
     return path
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (OverflowError, ProcessLookupError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True

@@ -1,7 +1,7 @@
 """What goes wrong with a backup leaves nothing half-written, and no value in clear."""
 
 import asyncio
-import os
+import errno
 import random
 import signal
 import subprocess
@@ -134,12 +134,38 @@ async def test_what_a_killed_backup_left_is_taken_away_by_the_next(database_url,
     assert sorted(path.name for path in folder.iterdir()) == ["monday.dwbackup", "tuesday.dwbackup"]
 
 
-async def test_what_another_process_is_writing_is_left_alone(sqlite_url, tmp_path):
+async def test_what_another_process_is_writing_is_left_alone(database_url, tmp_path):
+    await fill(database_url, 100)
+    other = await child(database_url, str(tmp_path / "monday.dwbackup"), "wait")
+    assert await other.stdout.readline() == b"copying\n"
+    make(Source(database_url, RING.ring_id, KEY), tmp_path / "tuesday.dwbackup", 1.0)
+    await other.communicate(b"")
+    assert other.returncode == 0
+    assert verify(tmp_path / "tuesday.dwbackup", KEY).size_bytes
+    assert sorted(path.name for path in tmp_path.glob("*.dwbackup")) == ["monday.dwbackup", "tuesday.dwbackup"]
+
+
+async def test_only_files_of_our_kind_are_taken_away(sqlite_url, tmp_path):
     await fill(sqlite_url, 1)
-    unfinished = tmp_path / f".other.dwbackup.{os.getppid()}.unfinished"
-    unfinished.write_text("half")
+    ours, others = tmp_path / f".m.dwbackup.{'0' * 16}.unfinished-wal", tmp_path / ".thesis.unfinished"
+    for path in (ours, others):
+        path.write_text("half")
     make(Source(sqlite_url, RING.ring_id, KEY), tmp_path / "monday.dwbackup", 1.0)
-    assert unfinished.read_text() == "half"
+    assert (ours.exists(), others.exists()) == (False, True)
+
+
+async def test_without_locks_for_directories_nothing_is_taken_away(sqlite_url, tmp_path, monkeypatch):
+    await fill(sqlite_url, 1)
+    left = tmp_path / f".m.dwbackup.{'0' * 16}.unfinished"
+    left.write_text("half")
+
+    def refuses(*_arguments):
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr("doorward.stores.copies.fcntl.flock", refuses)
+    make(Source(sqlite_url, RING.ring_id, KEY), tmp_path / "monday.dwbackup", 1.0)
+    assert left.exists()
+    assert verify(tmp_path / "monday.dwbackup", KEY).size_bytes
 
 
 @pytest.fixture(scope="module")
