@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,12 +165,13 @@ def _held(url: URL) -> Iterator[None]:
 
 def _drop_left_ones(engine: Engine) -> None:
     """Drop our databases for drills that nobody holds, unless they are so young that somebody may be about to."""
-    before = new_id("drill", time.time() - _YOUNG_SECONDS)
     try:
         with engine.connect() as connection:
+            now = float(connection.execute(text("SELECT extract(epoch FROM now())")).scalar_one())
             left = connection.execute(text(_LEFT)).scalars().all()
     except Exception as error:
         raise translated(error) from error
+    before = new_id("drill", now - _YOUNG_SECONDS)
     for name in left:
         if is_id(name, "drill") and name < before:
             with contextlib.suppress(StoreSetupError):  # somebody holds it now, or has dropped it
